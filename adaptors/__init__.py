@@ -1,0 +1,1 @@
+"""Framework backends: one folder each, registered in `autoq.core.registry`."""

@@ -1,0 +1,1 @@
+"""ONNX Runtime: static QDQ, static QOperator, dynamic."""

@@ -1,0 +1,1 @@
+"""Streaming statistics and the thresholds derived from them."""

@@ -1,0 +1,1 @@
+"""The vocabulary every other part of autoq speaks: pure Python, no input or output, no framework."""

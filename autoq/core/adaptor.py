@@ -1,0 +1,174 @@
+"""The protocols a framework backend implements. Small on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from autoq.core.batch import Array, Batch, Inputs, Outputs, TensorSpec
+from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.plan import Plan
+from autoq.core.statistics import Calibration, Needs
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from.
+
+    Attributes:
+        model: A path, or the framework's own object.
+        inputs: Names of inputs to use, in order; empty for the model's own.
+        outputs: Names of outputs to compute, in order; empty for the model's own.
+        options: Further keys of the job's ``model`` section.
+    """
+
+    model: Any
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How inference runs.
+
+    Attributes:
+        threads: Intra-op threads; None for the framework's default.
+    """
+
+    threads: int | None = None
+
+
+class Model(Protocol):
+    """A loaded fp32 model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Content address of graph and weights."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> Sequence[TensorSpec]:
+        """What it gives."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+
+
+class Candidate(Protocol):
+    """A model built from a plan, ready to run."""
+
+    @property
+    def realized(self) -> Plan:
+        """What really runs, read back from the runtime."""
+
+    @property
+    def native(self) -> object:
+        """What the framework's user expects to hold."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes its saved form takes."""
+
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Run one batch.
+
+        Raises:
+            DataError: Wrong names, shapes or dtypes.
+            TrialError: The runtime failed.
+        """
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+@dataclass(frozen=True)
+class OpCosts:
+    """Seconds per op for one batch, from the runtime's own profiler.
+
+    Attributes:
+        seconds: Seconds by op id; an op that was fused away is missing.
+        overhead: Seconds in nodes that belong to no op of the table (conversions, reshapes).
+    """
+
+    seconds: Mapping[str, float]
+    overhead: float = 0.0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A saved model: the folder, and the files in it that a user deploys."""
+
+    folder: Path
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Usability:
+    """Whether an adaptor works here, for `autoq doctor`.
+
+    Attributes:
+        usable: True when jobs can run.
+        versions: Version by package; ``None`` for one that is missing.
+        missing: What to install, as a command; empty when nothing is missing.
+        notes: What else a user should know.
+    """
+
+    usable: bool
+    versions: Mapping[str, str | None]
+    missing: str = ""
+    notes: tuple[str, ...] = ()
+
+
+M = TypeVar("M", bound=Model)
+
+
+class Adaptor(Protocol[M]):
+    """One framework backend."""
+
+    def load(self, source: ModelSource) -> M:
+        """Read a model.
+
+        Raises:
+            ModelError: It cannot be read or used, with the reason.
+        """
+
+    def capabilities(self, model: M) -> CapabilityTable:
+        """Which op can run in which precision on this machine."""
+
+    def needs(self, model: M, table: CapabilityTable) -> Needs:
+        """Which statistics any plan over this table can ask for."""
+
+    def transform(self, model: M, recipe: Recipe, calibration: Calibration) -> M:
+        """A rewritten base model with the same op ids."""
+
+    def calibrate(self, model: M, batches: Iterable[Batch], needs: Needs) -> Calibration:
+        """Collect statistics in one streaming pass; memory does not grow with the number of samples."""
+
+    def observe(self, model: M, batches: Iterable[Batch], tensors: Sequence[str]) -> Iterator[Mapping[str, Array]]:
+        """Intermediate outputs, batch by batch."""
+
+    def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
+        """Seconds per op of one batch."""
+
+    def apply(self, model: M, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
+        """Build what the plan says, without changing `model`. The empty plan is fp32 at its best.
+
+        Raises:
+            TrialError: The plan could not be built or loaded.
+        """
+
+    def save(self, candidate: Candidate, folder: Path) -> Artifact:
+        """Write the model into an existing, empty folder."""
+
+    def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
+        """Load what `save` wrote, or the user's own model file: same outputs as what was saved."""
+
+    def usability(self) -> Usability:
+        """Versions, and what is missing. Never raises and never imports the framework."""

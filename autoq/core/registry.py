@@ -1,0 +1,89 @@
+"""Which adaptors and strategies exist: one line each, loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from autoq.core.errors import ConfigError, MissingDependencyError
+from autoq.core.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from autoq.core.adaptor import Adaptor
+    from autoq.core.strategy import StrategyFactory
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptorEntry:
+    """Where an adaptor lives.
+
+    Attributes:
+        target: ``module:callable`` that makes it, without arguments.
+        extra: The extra that installs its framework: ``pip install autoq[extra]``.
+        summary: One line for `autoq doctor` and `autoq init`.
+    """
+
+    target: str
+    extra: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyEntry:
+    """Where a strategy lives, and one line about it."""
+
+    target: str
+    summary: str
+
+
+ADAPTORS: Mapping[str, AdaptorEntry] = {
+    "onnxrt_qdq": AdaptorEntry("autoq.adaptors.onnxrt.adaptor:qdq", "onnxrt", "ONNX Runtime, static, QDQ format"),
+    "onnxrt_qlinearops": AdaptorEntry(
+        "autoq.adaptors.onnxrt.adaptor:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format"
+    ),
+    "onnxrt_integerops": AdaptorEntry("autoq.adaptors.onnxrt.adaptor:integerops", "onnxrt", "ONNX Runtime, dynamic"),
+    "toy": AdaptorEntry("autoq.testing.toy:ToyAdaptor", "", "a pure NumPy model with a known answer, for tests"),
+}
+
+STRATEGIES: Mapping[str, StrategyEntry] = {
+    "basic": StrategyEntry("autoq.strategies.basic:Basic", "fully quantized, then fallback in regions by impact"),
+    "random": StrategyEntry("autoq.strategies.random:Random", "uniform over the space, never the same plan twice"),
+    "exhaustive": StrategyEntry("autoq.strategies.exhaustive:Exhaustive", "every plan of a small space"),
+}
+
+
+def make_adaptor(framework: str) -> Adaptor[Any]:
+    """The adaptor of a framework.
+
+    Raises:
+        ConfigError: No adaptor of that name.
+        MissingDependencyError: Its framework is not installed.
+    """
+    if framework not in ADAPTORS:
+        raise ConfigError(f"unknown framework '{framework}'", hint=did_you_mean(framework, ADAPTORS))
+    entry = ADAPTORS[framework]
+    try:
+        return cast("Adaptor[Any]", _load(entry.target)())
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"framework '{framework}' needs the package '{error.name}', which is not installed",
+            hint=f"pip install 'autoq[{entry.extra}]'",
+        ) from error
+
+
+def strategy_factory(name: str) -> StrategyFactory:
+    """The factory of a strategy.
+
+    Raises:
+        ConfigError: No strategy of that name.
+    """
+    if name not in STRATEGIES:
+        raise ConfigError(f"unknown strategy '{name}'", hint=did_you_mean(name, STRATEGIES))
+    return cast("StrategyFactory", _load(STRATEGIES[name].target))
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,77 @@
+"""The protocol of a search strategy: two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from autoq.core.plan import Done, Proposal, Wait
+from autoq.core.space import Space, Unit
+from autoq.core.trial import Trial
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What is known of speed before the first trial: measured once, stored, re-read on resume.
+
+    Attributes:
+        float_seconds: Seconds of each op in fp32 from the runtime's profiler, by op id.
+        quantized_seconds: Seconds of each op in the fully quantized model, by op id.
+        samples: Samples in the tune split.
+        score_seconds: Seconds to score one sample in fp32.
+    """
+
+    float_seconds: Mapping[str, float] = field(default_factory=dict)
+    quantized_seconds: Mapping[str, float] = field(default_factory=dict)
+    samples: int = 0
+    score_seconds: float = 0.0
+
+    def saving(self, unit: Unit) -> float:
+        """Seconds that quantizing this unit is believed to save; 1 for each op nothing is known of."""
+        total = 0.0
+        for op in unit.ops:
+            if op.id in self.float_seconds:
+                spent = self.float_seconds[op.id]
+                total += spent - self.quantized_seconds.get(op.id, 0.5 * spent)
+            elif not self.float_seconds:
+                total += 1.0
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the inverse of `from_json`."""
+        return {
+            "float_seconds": dict(self.float_seconds),
+            "quantized_seconds": dict(self.quantized_seconds),
+            "samples": self.samples,
+            "score_seconds": self.score_seconds,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Costs:
+        """Rebuild from `to_json`."""
+        return cls(**data)
+
+
+class Strategy(Protocol):
+    """Chooses what to try next.
+
+    A strategy is a pure function of space, costs, seed and the asks and tells so far: the same history
+    gives the same next proposal, which is how a job resumes. It is told everything it knows.
+    """
+
+    def ask(self) -> Proposal | Wait | Done:
+        """The next proposal; `Wait` when open trials must finish first; `Done` when nothing is left.
+
+        After `Wait`, it is asked again once another trial was told. `Done` is final.
+        """
+
+    def tell(self, trial: Trial) -> None:
+        """A finished trial, failed ones included. The first one told is fp32 itself, number 0."""
+
+
+class StrategyFactory(Protocol):
+    """How a strategy is made; further keyword arguments come from the job's ``strategy`` section."""
+
+    def __call__(self, space: Space, costs: Costs, seed: int, **options: Any) -> Strategy:
+        """A strategy that has seen nothing yet."""

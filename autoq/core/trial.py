@@ -1,0 +1,215 @@
+"""What came of one proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from autoq.core.interval import Interval
+from autoq.core.plan import Plan, Proposal
+
+
+class TrialState(StrEnum):
+    """Life of a trial. Only `COMPLETE` has scores; `FAILED` and `CRASHED` have an error."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
+
+
+class FailureKind(StrEnum):
+    """Why a trial has no scores."""
+
+    BUILD = "build"
+    LOAD = "load"
+    EVALUATE = "evaluate"
+    NOT_FINITE = "not_finite"
+    MEMORY = "memory"
+    TIMEOUT = "timeout"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial failed: its kind, and one readable sentence or more."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricScore:
+    """One metric of one trial, against fp32 on the same samples.
+
+    Attributes:
+        metric: Name of the metric.
+        value: The candidate's score on `samples`.
+        baseline: fp32's score on the same samples.
+        loss: Loss in the criterion's unit with its interval; positive is worse.
+        limit: Largest loss accepted.
+        met: Whether the criterion holds.
+        samples: Samples scored.
+    """
+
+    metric: str
+    value: float
+    baseline: float
+    loss: Interval
+    limit: float
+    met: bool
+    samples: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the inverse of `from_json`."""
+        return {
+            "metric": self.metric,
+            "value": self.value,
+            "baseline": self.baseline,
+            "loss": self.loss.to_json(),
+            "limit": self.limit,
+            "met": self.met,
+            "samples": self.samples,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> MetricScore:
+        """Rebuild from `to_json`."""
+        return cls(**{**data, "loss": Interval.from_json(data["loss"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Latency measured interleaved with fp32 in one process.
+
+    Attributes:
+        seconds: Median seconds of one batch.
+        reference_seconds: Median seconds of fp32 in the same rounds.
+        ratio: Median of the paired ratios candidate / fp32 with its interval; below 1 is faster.
+        rounds: Pairs measured.
+    """
+
+    seconds: float
+    reference_seconds: float
+    ratio: Interval
+    rounds: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the inverse of `from_json`."""
+        return {
+            "seconds": self.seconds,
+            "reference_seconds": self.reference_seconds,
+            "ratio": self.ratio.to_json(),
+            "rounds": self.rounds,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Latency:
+        """Rebuild from `to_json`."""
+        return cls(data["seconds"], data["reference_seconds"], Interval.from_json(data["ratio"]), data["rounds"])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal and what came of it.
+
+    Attributes:
+        number: Position in the job, from 0.
+        proposal: What the strategy asked for.
+        state: Where it stands.
+        scores: One per metric, in the job's order.
+        latency: Speed against fp32; None when it was not asked for.
+        size_bytes: Bytes of the saved model.
+        memory_bytes: Peak memory of inference above the idle process; None when not measured.
+        objective: Weighted cost relative to fp32 (below 1 is better), None while unknown.
+        seconds: Seconds by phase: ``build``, ``evaluate``, ``latency``.
+        realized: What the runtime really executes, read back from it.
+        failure: Why there are no scores.
+        full: Scored on the whole tune split.
+    """
+
+    number: int
+    proposal: Proposal
+    state: TrialState
+    scores: tuple[MetricScore, ...] = ()
+    latency: Latency | None = None
+    size_bytes: int | None = None
+    memory_bytes: int | None = None
+    objective: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    realized: Plan | None = None
+    failure: Failure | None = None
+    full: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was asked for."""
+        return self.proposal.plan
+
+    @property
+    def met(self) -> bool:
+        """True when it completed and every metric's criterion holds on the samples scored."""
+        return self.state is TrialState.COMPLETE and bool(self.scores) and all(s.met for s in self.scores)
+
+    @property
+    def accepted(self) -> bool:
+        """True when every criterion holds on the whole tune split."""
+        return self.met and self.full
+
+    @property
+    def excess(self) -> float:
+        """How far the worst metric is beyond its limit, in limits (0 is on the limit, below is better).
+
+        Infinite for a trial without scores. A limit of zero counts as one thousandth.
+        """
+        if self.state is not TrialState.COMPLETE or not self.scores:
+            return float("inf")
+        return max((s.loss.value - s.limit) / max(s.limit, 1e-3) for s in self.scores)
+
+    @property
+    def speed(self) -> float | None:
+        """Latency relative to fp32, or None."""
+        return self.latency.ratio.value if self.latency else None
+
+    def with_(self, **changes: Any) -> Trial:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the inverse of `from_json`."""
+        return {
+            "number": self.number,
+            "proposal": self.proposal.to_json(),
+            "state": str(self.state),
+            "scores": [s.to_json() for s in self.scores],
+            "latency": self.latency.to_json() if self.latency else None,
+            "size_bytes": self.size_bytes,
+            "memory_bytes": self.memory_bytes,
+            "objective": self.objective,
+            "seconds": dict(self.seconds),
+            "realized": self.realized.to_json() if self.realized is not None else None,
+            "failure": {"kind": str(self.failure.kind), "message": self.failure.message} if self.failure else None,
+            "full": self.full,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Trial:
+        """Rebuild from `to_json`."""
+        latency, realized, failure = data["latency"], data["realized"], data["failure"]
+        return cls(
+            data["number"],
+            Proposal.from_json(data["proposal"]),
+            TrialState(data["state"]),
+            tuple(MetricScore.from_json(s) for s in data["scores"]),
+            Latency.from_json(latency) if latency else None,
+            data["size_bytes"],
+            data["memory_bytes"],
+            data["objective"],
+            data["seconds"],
+            Plan.from_json(realized) if realized is not None else None,
+            Failure(FailureKind(failure["kind"]), failure["message"]) if failure else None,
+            data["full"],
+        )

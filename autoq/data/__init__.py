@@ -1,0 +1,1 @@
+"""Where calibration and evaluation samples come from."""

@@ -1,0 +1,1 @@
+"""Scores, intervals, latency, size and memory of a candidate."""

@@ -1,0 +1,1 @@
+"""Jobs, trials and events in a database; artifacts on disk."""

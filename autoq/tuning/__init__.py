@@ -1,0 +1,1 @@
+"""The tuning loop, and the processes trials run in."""

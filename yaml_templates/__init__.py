@@ -1,0 +1,1 @@
+"""Ready job files per framework and approach."""
