@@ -1,0 +1,45 @@
+"""A user's function, named as ``package.module:function``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from autoq.core.errors import ConfigError
+from autoq.core.suggest import did_you_mean
+
+
+def is_function_name(name: str) -> bool:
+    """Whether a name means a user's function rather than one of ours."""
+    return ":" in name
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Import ``package.module:function``.
+
+    Raises:
+        ConfigError: The module cannot be imported, or holds no callable of that name.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f"'{name}' does not name a function", hint="write it as package.module:function")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(
+            f"cannot import module '{module_name}': {type(error).__name__}: {error}",
+            where=name,
+            hint="the module must be installed, or lie in a folder of PYTHONPATH",
+        ) from error
+    value: Any = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            public = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
+            raise ConfigError(
+                f"module '{module_name}' has no '{attribute}'", where=name, hint=did_you_mean(attribute, public)
+            )
+        value = getattr(value, part)
+    if not callable(value):
+        raise ConfigError(f"'{name}' is not callable but of type {type(value).__name__}", where=name)
+    return value  # type: ignore[no-any-return]
