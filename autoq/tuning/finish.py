@@ -1,0 +1,141 @@
+"""After the search: the finalists, the verdict on held-out data, and the hand-over."""
+
+from __future__ import annotations
+
+from autoq.core.digest import digest_of
+from autoq.core.plan import FP32_PLAN, LatencyEffort, Proposal
+from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split
+from autoq.core.trial import Latency, Trial, TrialState
+from autoq.evaluation.intervals import held_out_verdict
+from autoq.tuning.outcome import HeldOut, worst_verdict
+from autoq.tuning.session import Session, Stopped
+
+FINALISTS = 3
+"""Accepted plans whose latency is measured carefully before one is chosen."""
+
+
+def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
+    """The accepted trial to hand over; or None, and the attempt that came nearest to being one."""
+    with session.desk.phase("finalists"):
+        try:
+            accepted = _fully_scored(session)
+            measured = _measured(session, accepted[:FINALISTS])
+        except Stopped:
+            accepted = _accepted(session)
+            measured = accepted[:FINALISTS]
+            session.notes.append("stopped by the user: latencies are the quick ones of the search")
+    best = _choose(measured)
+    if best is None and accepted:
+        session.notes.append(
+            "plans that keep the promise were found, but none is faster than fp32 beyond the uncertainty "
+            "of the measurement: the answer is fp32"
+        )
+    return best, None if best is not None else _nearest(session.ledger.finished)
+
+
+def held_out_of(session: Session, trial: Trial | None) -> HeldOut | None:
+    """The verdict on the held-out split, scored once; None without such data."""
+    samples = session.description.samples.get(Split.HELD_OUT, 0)
+    baseline = session.baseline_records.get(Split.HELD_OUT)
+    if trial is None or not samples or not baseline:
+        return None
+    with session.desk.phase("verdict"):
+        records = session.ledger.held_out(trial.plan)
+        if records is None:
+            try:
+                answer = session.desk.do(Evaluate(trial.plan, Split.HELD_OUT, 0, samples))
+            except Stopped:
+                session.notes.append("stopped by the user: the held-out samples were not scored")
+                return None
+            if not isinstance(answer, Evaluated):
+                session.notes.append(f"the held-out samples could not be scored: {answer}")
+                return None
+            records = answer.records
+            session.desk.store.save_records(session.desk.job_id, trial.plan.digest, Split.HELD_OUT, records)
+        scores = session.judge.scores(records, baseline)
+    verdicts = [held_out_verdict(c, s.loss) for c, s in zip(session.judge.criteria, scores, strict=True)]
+    return HeldOut(scores, worst_verdict(verdicts))
+
+
+def memory_of(session: Session, best: Trial | None) -> dict[str, int]:
+    """Peak memory of fp32 and of the chosen plan; whatever of it could be measured."""
+    plans = {"fp32": FP32_PLAN} | ({"best": best.plan} if best is not None else {})
+    found: dict[str, int] = {}
+    with session.desk.phase("memory"):
+        for name, plan in plans.items():
+            try:
+                peak = session.desk.peak_memory(plan)
+            except Stopped:
+                return found
+            if peak is not None:
+                found[name] = peak
+    return found
+
+
+def _fully_scored(session: Session) -> list[Trial]:
+    """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
+    while True:
+        accepted = _accepted(session)
+        full = {t.plan.digest for t in session.ledger.finished if t.full}
+        screened = [t for t in session.ledger.finished if t.met and not t.full and t.plan.digest not in full]
+        promising = min(screened, key=_objective_of, default=None)
+        bar = _objective_of(accepted[0]) if accepted else 1.0
+        if promising is None or _objective_of(promising) >= bar:
+            return accepted
+        session.trial(Proposal(promising.plan, note="finalist, scored in full"))
+
+
+def _accepted(session: Session) -> list[Trial]:
+    better = (t for t in session.ledger.finished if t.accepted and _objective_of(t) < 1)
+    return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
+
+
+def _measured(session: Session, finalists: list[Trial]) -> list[Trial]:
+    """The finalists with their latency measured carefully, side by side."""
+    if not finalists:
+        return []
+    store, job_id = session.desk.store, session.desk.job_id
+    key = "measured:" + digest_of([t.plan.digest for t in finalists])
+    stored = store.fact(job_id, key)
+    if stored is None:
+        answer = session.desk.do(Measure(tuple(t.plan for t in finalists), LatencyEffort.FULL))
+        if not isinstance(answer, Measured):
+            session.notes.append(f"the finalists' latency could not be measured again: {answer}")
+            return finalists
+        stored = [latency.to_json() for latency in answer.latencies]
+        store.set_fact(job_id, key, stored)
+    found = []
+    for trial, data in zip(finalists, stored, strict=True):
+        latency = Latency.from_json(data)
+        session.latencies[trial.plan.digest] = latency
+        found.append(trial.with_(latency=latency, objective=session.objective_of(trial, latency)))
+    return found
+
+
+def _objective_of(trial: Trial) -> float:
+    return trial.objective if trial.objective is not None else float("inf")
+
+
+def _choose(finalists: list[Trial]) -> Trial | None:
+    """The best objective; among those that tie with it in latency, the smallest loss. None: no better than fp32."""
+    better = [t for t in finalists if _objective_of(t) < 1 and not _ties_with_fp32(t)]
+    if not better:
+        return None
+    first = min(better, key=_objective_of)
+    tied = [t for t in better if t is first or _tie(t, first)]
+    return min(tied, key=lambda t: (t.excess, _objective_of(t)))
+
+
+def _ties_with_fp32(trial: Trial) -> bool:
+    latency = trial.latency
+    return latency is not None and latency.ratio.low <= 1 <= latency.ratio.high
+
+
+def _tie(one: Trial, other: Trial) -> bool:
+    return one.latency is not None and other.latency is not None and one.latency.ratio.overlaps(other.latency.ratio)
+
+
+def _nearest(trials: list[Trial]) -> Trial | None:
+    """The quantized trial nearest to the limit, fully scored ones first."""
+    tried = [t for t in trials if t.state is TrialState.COMPLETE and not t.plan.is_float]
+    return min(tried, key=lambda t: (not t.full, t.excess, _objective_of(t)), default=None)

@@ -1,0 +1,88 @@
+"""From raw records to scores against fp32, and to one number for the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autoq.core.criterion import Criterion
+from autoq.core.errors import EvaluationError
+from autoq.core.interval import Interval
+from autoq.core.objective import Objective, Quantity
+from autoq.core.records import Records
+from autoq.core.trial import Latency, MetricScore
+from autoq.evaluation.intervals import loss_interval
+from autoq.evaluation.metrics import Metric
+
+
+class Judge:
+    """Scores records by the job's criteria. Pure: the same records give the same verdict.
+
+    Args:
+        criteria: One per metric, in the job's order.
+        metrics: The metrics; None for a black-box function, whose record is its score.
+        objective: What is made small.
+        seed: Seed of the bootstrap.
+    """
+
+    def __init__(
+        self, criteria: Sequence[Criterion], metrics: Sequence[Metric] | None, objective: Objective, seed: int
+    ) -> None:
+        self.criteria = tuple(criteria)
+        self.objective = objective
+        self._metrics = metrics
+        self._seed = seed
+
+    def scores(self, records: Mapping[str, Records], baseline: Mapping[str, Records]) -> tuple[MetricScore, ...]:
+        """One score per criterion, paired with as many baseline samples as there are records.
+
+        Raises:
+            EvaluationError: A metric is undefined on these samples.
+        """
+        return tuple(self._score(i, records, baseline) for i in range(len(self.criteria)))
+
+    def check_baseline(self, scores: Sequence[MetricScore]) -> None:
+        """Refuse a baseline against which the criterion means nothing.
+
+        Raises:
+            EvaluationError: A relative limit of a score of zero.
+        """
+        for criterion, score in zip(self.criteria, scores, strict=True):
+            if criterion.tolerance == "relative" and score.value == 0:
+                what = "no sample right" if criterion.higher_is_better else "no error at all"
+                raise EvaluationError(
+                    f"the fp32 model itself scores 0 on '{criterion.metric}' ({what}): "
+                    "a relative limit of zero leaves nothing to lose, and no quantized model could meet it",
+                    hint="check labels, preprocessing and postprocess, or give an absolute limit",
+                )
+
+    def objective_of(self, latency: Latency | None, size: float | None, memory: float | None) -> float | None:
+        """The weighted cost relative to fp32."""
+        speed = latency.ratio.value if latency else None
+        return self.objective.value(
+            {
+                Quantity.LATENCY: speed,
+                Quantity.THROUGHPUT: speed,
+                Quantity.SIZE: size,
+                Quantity.MEMORY: memory,
+            }
+        )
+
+    def _score(self, index: int, records: Mapping[str, Records], baseline: Mapping[str, Records]) -> MetricScore:
+        criterion = self.criteria[index]
+        found, reference = records[criterion.metric], baseline[criterion.metric]
+        reference = reference.first(len(found))
+        if self._metrics is None:
+            value, base = float(found.values[0, 0]), float(reference.values[0, 0])
+            loss = criterion.loss(value, base)
+            interval = Interval(loss, loss, loss, criterion.confidence)
+        else:
+            value, base, interval = loss_interval(criterion, self._metrics[index], found, reference, self._seed)
+        return MetricScore(
+            metric=criterion.metric,
+            value=value,
+            baseline=base,
+            loss=interval,
+            limit=criterion.limit,
+            met=criterion.met(interval),
+            samples=len(found),
+        )

@@ -1,0 +1,118 @@
+"""What was measured before, in this job or in another with the same evidence: nothing is scored twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoq.core.plan import LatencyEffort, Plan, Proposal
+from autoq.core.records import Records
+from autoq.core.task import Split
+from autoq.core.trial import Latency, Trial, TrialState
+from autoq.store.repository import Store
+
+Key = tuple[str, int | None, LatencyEffort]
+
+
+def key_of(proposal: Proposal) -> Key:
+    """What makes two proposals one trial: plan, samples and effort, not the note."""
+    return proposal.plan.digest, proposal.samples, proposal.latency
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of one plan.
+
+    Attributes:
+        records: Per-sample records of the tune split, by metric; empty when never scored.
+        latency: Its latency, if it was ever measured.
+        size_bytes: Bytes of its saved form.
+        realized: What really ran.
+    """
+
+    records: Mapping[str, Records]
+    latency: Latency | None
+    size_bytes: int | None
+    realized: Plan | None
+
+    @property
+    def samples(self) -> int:
+        """Samples scored so far."""
+        return min((len(r) for r in self.records.values()), default=0)
+
+
+_NOTHING = Known({}, None, None, None)
+
+
+class Ledger:
+    """Reads the store once, then keeps up with what is written through it."""
+
+    def __init__(self, store: Store, job_id: str, evidence: str) -> None:
+        self._store = store
+        self._job_id = job_id
+        self._finished = {key_of(t.proposal): t for t in store.trials(job_id)}
+        self._starts = {key_of(proposal): number for number, proposal, _ in store.orphans(job_id)}
+        self._numbers = {t.number for t in self._finished.values()} | set(self._starts.values())
+        self._sources: dict[str, str] = {}
+        self._elsewhere: dict[str, Trial] = {}
+        for job in store.jobs():
+            if job.id != job_id and store.fact(job.id, "evidence") == evidence:
+                for trial in store.trials(job.id):
+                    self._remember_elsewhere(job.id, trial)
+
+    @property
+    def finished(self) -> list[Trial]:
+        """Finished trials of this job, in order of their numbers."""
+        return sorted(self._finished.values(), key=lambda t: t.number)
+
+    def find(self, proposal: Proposal) -> Trial | None:
+        """The finished trial of exactly this proposal."""
+        return self._finished.get(key_of(proposal))
+
+    def known(self, plan: Plan) -> Known:
+        """Everything measured of a plan, whichever trial or job measured it."""
+        trials = [t for t in self._finished.values() if t.plan == plan and t.state is TrialState.COMPLETE]
+        job_id = self._job_id
+        if not trials and plan.digest in self._elsewhere:
+            trials, job_id = [self._elsewhere[plan.digest]], self._sources[plan.digest]
+        if not trials:
+            return _NOTHING
+        records = self._store.records(job_id, plan.digest, Split.TUNE) or {}
+        last = max(trials, key=lambda t: (t.latency is not None, t.number))
+        return Known(records, last.latency, last.size_bytes, last.realized)
+
+    def held_out(self, plan: Plan) -> Mapping[str, Records] | None:
+        """Held-out records of a plan of this job or of one with the same evidence."""
+        found = self._store.records(self._job_id, plan.digest, Split.HELD_OUT)
+        if found is None and plan.digest in self._sources:
+            found = self._store.records(self._sources[plan.digest], plan.digest, Split.HELD_OUT)
+        return found
+
+    def start(self, proposal: Proposal) -> tuple[int, int]:
+        """Write the start row; returns the trial's number and how often it was started, this time included."""
+        number = self._starts.get(key_of(proposal))
+        if number is None:
+            number = max(self._numbers, default=-1) + 1
+            self._numbers.add(number)
+            self._starts[key_of(proposal)] = number
+        return number, self._store.start_trial(self._job_id, number, proposal)
+
+    def discard(self, proposal: Proposal) -> None:
+        """Take a start back: the user stopped it, so it is no orphan."""
+        number = self._starts.pop(key_of(proposal))
+        self._numbers.discard(number)
+        self._store.discard_start(self._job_id, number)
+
+    def finish(self, trial: Trial, records: Mapping[Split, Mapping[str, Records]]) -> None:
+        """Write a finished trial with its records, in one transaction."""
+        self._store.finish_trial(self._job_id, trial, {str(k): v for k, v in records.items() if v})
+        self._finished[key_of(trial.proposal)] = trial
+        self._starts.pop(key_of(trial.proposal), None)
+
+    def _remember_elsewhere(self, job_id: str, trial: Trial) -> None:
+        if trial.state is not TrialState.COMPLETE:
+            return
+        old = self._elsewhere.get(trial.plan.digest)
+        if old is None or max(s.samples for s in trial.scores) > max(s.samples for s in old.scores):
+            self._elsewhere[trial.plan.digest] = trial
+            self._sources[trial.plan.digest] = job_id

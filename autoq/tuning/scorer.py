@@ -1,0 +1,132 @@
+"""How a candidate is scored: sample by sample on data, or by the user's black-box function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from autoq.core.adaptor import Candidate
+from autoq.core.batch import Batch, TensorSpec
+from autoq.core.errors import EvaluationError
+from autoq.core.records import Records
+from autoq.core.task import MetricInfo, Split
+from autoq.data.check import check_inputs
+from autoq.data.sources import DataSource
+from autoq.evaluation.metrics import Metric
+from autoq.evaluation.postprocess import Postprocess
+from autoq.evaluation.scoring import score_batches
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with samples done and samples to do; raises to abandon the task."""
+
+
+class Scorer(Protocol):
+    """Scores candidates and says on what."""
+
+    @property
+    def metrics(self) -> Sequence[MetricInfo]:
+        """The metrics, in the job's order."""
+
+    @property
+    def samples(self) -> Mapping[Split, int]:
+        """Samples per split."""
+
+    @property
+    def fingerprint(self) -> Sequence[str]:
+        """Content addresses of data and metrics."""
+
+    def score(
+        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+    ) -> Mapping[str, Records]:
+        """Records by metric for samples ``start`` to ``stop``."""
+
+
+@dataclass(frozen=True)
+class DataScorer:
+    """Runs a candidate over evaluation data."""
+
+    sources: Mapping[Split, DataSource]
+    measures: Sequence[Metric]
+    postprocess: Postprocess
+    inputs: Sequence[TensorSpec]
+    settings: str
+    _counts: dict[Split, int] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> Sequence[MetricInfo]:
+        """The metrics, in the job's order."""
+        return [MetricInfo(m.name, m.higher_is_better, m.is_mean) for m in self.measures]
+
+    @property
+    def samples(self) -> Mapping[Split, int]:
+        """Samples per split; a stream of unknown length is walked once to count them."""
+        for split, source in self.sources.items():
+            if split not in self._counts:
+                known = source.samples
+                self._counts[split] = sum(b.samples for b in source.batches()) if known is None else known
+        return self._counts
+
+    @property
+    def fingerprint(self) -> Sequence[str]:
+        """Content addresses of the splits, and the settings text."""
+        return [*(f"{split}:{source.fingerprint}" for split, source in self.sources.items()), self.settings]
+
+    def score(
+        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+    ) -> Mapping[str, Records]:
+        """Records by metric for samples ``start`` to ``stop``, streamed batch by batch."""
+        total = stop - start
+        progress(0, total)
+        return score_batches(
+            candidate.predict,
+            self._checked(self.sources[split].batches(start, stop)),
+            self.postprocess,
+            self.measures,
+            lambda done: progress(done, total),
+        )
+
+    def _checked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return (check_inputs(batch, self.inputs) for batch in batches)
+
+
+@dataclass(frozen=True)
+class BlackBoxScorer:
+    """Hands the native model to the user's function, which returns one number for the whole evaluation."""
+
+    function: Callable[[object], float]
+    higher_is_better: bool
+    name: str = "eval_func"
+
+    @property
+    def metrics(self) -> Sequence[MetricInfo]:
+        """One metric: what the function returns."""
+        return [MetricInfo(self.name, self.higher_is_better, False)]
+
+    @property
+    def samples(self) -> Mapping[Split, int]:
+        """One indivisible evaluation."""
+        return {Split.TUNE: 1, Split.HELD_OUT: 0}
+
+    @property
+    def fingerprint(self) -> Sequence[str]:
+        """The function's name: its data are unknown, so scores are never reused across jobs."""
+        return [f"{self.function.__module__}.{getattr(self.function, '__qualname__', '?')}:{id(self.function)}"]
+
+    def score(
+        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+    ) -> Mapping[str, Records]:
+        """The function's number as the record of the one sample."""
+        del split, start, stop
+        progress(0, None)
+        value = self.function(candidate.native)
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise EvaluationError(f"eval_func returned {type(value).__name__}, not a number") from error
+        if not math.isfinite(number):
+            raise EvaluationError(f"eval_func returned {number}", hint="it must return one finite number")
+        return {self.name: Records.of_rows(np.array([number]))}

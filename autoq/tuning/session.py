@@ -1,0 +1,256 @@
+"""What one job knows while it runs, and the one way to try a proposal: the store is written before anyone is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from autoq.core.errors import EvaluationError
+from autoq.core.objective import Quantity
+from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan, Proposal
+from autoq.core.records import Records
+from autoq.core.runner import TrialRunner
+from autoq.core.space import Space
+from autoq.core.strategy import Costs
+from autoq.core.task import (
+    Answer,
+    Description,
+    Evaluate,
+    Evaluated,
+    MeasureMemory,
+    MemoryMeasured,
+    Profile,
+    Profiled,
+    Split,
+    Task,
+)
+from autoq.core.trial import Failure, FailureKind, Latency, Trial, TrialState
+from autoq.store.repository import Store
+from autoq.tuning.judge import Judge
+from autoq.tuning.ledger import Ledger
+from autoq.tuning.outcome import TuningListener
+
+_MOST_STARTS = 2
+"""A plan whose start was orphaned this often is recorded as crashed and not tried again."""
+
+
+class Stopped(Exception):  # noqa: N818 - leaves the search, is no error
+    """The user asked to stop."""
+
+
+class Desk:
+    """Hands tasks to the runner, times phases, and knows when to stop.
+
+    Args:
+        runner: Where tasks are done.
+        store: Where phase times are kept.
+        job_id: The job's row.
+        listener: Told what happens.
+    """
+
+    def __init__(self, runner: TrialRunner, store: Store, job_id: str, listener: TuningListener) -> None:
+        self.runner = runner
+        self.store = store
+        self.job_id = job_id
+        self.listener = listener
+        self.stopping = threading.Event()
+        self.seconds: dict[str, float] = dict(store.fact(job_id, "seconds") or {})
+
+    def do(self, task: Task) -> Answer:
+        """The answer to one task.
+
+        Raises:
+            Stopped: The user stopped it.
+        """
+        if self.stopping.is_set():
+            raise Stopped
+        task_id = self.runner.submit(task)
+        while True:
+            outcome = self.runner.collect(timeout=0.5)
+            if outcome is not None and outcome.task_id == task_id:
+                return outcome.answer
+            if self.stopping.is_set():
+                raise Stopped
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Announce a phase and add up its seconds over sessions."""
+        self.listener.phase(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+            self.store.set_fact(self.job_id, "seconds", self.seconds)
+
+    def profile(self, plan: Plan) -> Mapping[str, float]:
+        """Seconds per op of a plan; empty when it cannot be profiled."""
+        answer = self.do(Profile(plan))
+        return answer.seconds if isinstance(answer, Profiled) else {}
+
+    def peak_memory(self, plan: Plan) -> int | None:
+        """Peak bytes of a plan's inference, measured once; None when it cannot be measured."""
+        key = f"memory:{plan.digest}"
+        stored = self.store.fact(self.job_id, key)
+        if stored is None:
+            answer = self.do(MeasureMemory(plan))
+            if not isinstance(answer, MemoryMeasured):
+                return None
+            stored = answer.bytes
+            self.store.set_fact(self.job_id, key, stored)
+        return int(stored)
+
+
+def score_baseline(
+    desk: Desk, description: Description, ledger: Ledger, judge: Judge
+) -> tuple[Trial, Mapping[Split, Mapping[str, Records]]]:
+    """fp32 as trial 0, scored once on both splits.
+
+    Raises:
+        EvaluationError: It cannot be scored, or scores what no criterion can be held against.
+    """
+    proposal = Proposal(FP32_PLAN, latency=LatencyEffort.QUICK, note="fp32 baseline")
+    found = ledger.find(proposal)
+    if found is not None:
+        tune = ledger.known(FP32_PLAN).records
+        return found, {Split.TUNE: tune, Split.HELD_OUT: ledger.held_out(FP32_PLAN) or {}}
+    number, _ = ledger.start(proposal)
+    answer = desk.do(Evaluate(FP32_PLAN, Split.TUNE, 0, description.samples[Split.TUNE], LatencyEffort.QUICK))
+    records = {Split.TUNE: _scored(answer).records}
+    scores = judge.scores(records[Split.TUNE], records[Split.TUNE])
+    judge.check_baseline(scores)
+    held_out = description.samples.get(Split.HELD_OUT, 0)
+    if held_out:
+        records[Split.HELD_OUT] = _scored(desk.do(Evaluate(FP32_PLAN, Split.HELD_OUT, 0, held_out))).records
+    trial = Trial(
+        number,
+        proposal,
+        TrialState.COMPLETE,
+        scores,
+        _scored(answer).latency,
+        description.size_bytes,
+        objective=1.0,
+        seconds=_scored(answer).seconds,
+        realized=FP32_PLAN,
+        full=True,
+    )
+    ledger.finish(trial, records)
+    desk.listener.trial(trial)
+    return trial, records
+
+
+def _scored(answer: Answer) -> Evaluated:
+    if isinstance(answer, Failure):
+        raise EvaluationError(f"the fp32 model could not be scored: {answer.message}")
+    assert isinstance(answer, Evaluated)
+    return answer
+
+
+@dataclass
+class Session:
+    """An open job: what it is made of, and how a proposal becomes a trial."""
+
+    desk: Desk
+    description: Description
+    space: Space
+    ledger: Ledger
+    judge: Judge
+    baseline: Trial
+    baseline_records: Mapping[Split, Mapping[str, Records]]
+    latencies: dict[str, Latency] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def costs(self) -> Costs:
+        """Seconds per op in fp32 and fully quantized: measured once, stored, re-read."""
+        store, job_id = self.desk.store, self.desk.job_id
+        stored = store.fact(job_id, "costs")
+        if stored is not None:
+            return Costs.from_json(stored)
+        samples = self.description.samples[Split.TUNE]
+        costs = Costs(
+            self.desk.profile(FP32_PLAN),
+            self.desk.profile(self.space.full_plan()),
+            samples,
+            self.baseline.seconds.get("evaluate", 0.0) / max(samples, 1),
+        )
+        store.set_fact(job_id, "costs", costs.to_json())
+        return costs
+
+    def trial(self, proposal: Proposal) -> Trial:
+        """Try a proposal, or read from the store what came of it.
+
+        Raises:
+            Stopped: The user stopped it; its start is taken back.
+        """
+        found = self.ledger.find(proposal)
+        if found is not None:
+            return found
+        if self.desk.stopping.is_set():
+            raise Stopped
+        number, starts = self.ledger.start(proposal)
+        every = self.description.samples[Split.TUNE]
+        wanted = min(proposal.samples or every, every)
+        known = self.ledger.known(proposal.plan)
+        latency = LatencyEffort.NONE if known.latency is not None else proposal.latency
+        answer: Answer
+        if starts > _MOST_STARTS:
+            answer = Failure(FailureKind.CRASH, f"autoq itself was killed {starts - 1} times while it tried this plan")
+        elif known.samples >= wanted and latency is LatencyEffort.NONE and known.realized is not None:
+            answer = Evaluated({}, {}, known.size_bytes or 0, known.realized)
+        else:
+            try:
+                answer = self.desk.do(Evaluate(proposal.plan, Split.TUNE, min(known.samples, wanted), wanted, latency))
+            except Stopped:
+                self.ledger.discard(proposal)
+                raise
+        trial, records = self._judged(
+            Trial(number, proposal, TrialState.RUNNING, latency=known.latency), answer, known.records, wanted
+        )
+        self.ledger.finish(trial, {Split.TUNE: records})
+        self.desk.listener.trial(trial)
+        return trial
+
+    def objective_of(self, trial: Trial, latency: Latency | None) -> float | None:
+        """The weighted cost of a trial with this latency, relative to fp32."""
+        size = trial.size_bytes / self.description.size_bytes if trial.size_bytes else None
+        memory = None
+        if self._memory_counts and trial.memory_bytes is not None:
+            base = self.desk.peak_memory(FP32_PLAN)
+            memory = trial.memory_bytes / base if base else None
+        return self.judge.objective_of(latency, size, memory)
+
+    @property
+    def _memory_counts(self) -> bool:
+        return Quantity.MEMORY in self.judge.objective.quantities
+
+    def _judged(
+        self, trial: Trial, answer: Answer, before: Mapping[str, Records], wanted: int
+    ) -> tuple[Trial, Mapping[str, Records]]:
+        if isinstance(answer, Failure):
+            state = TrialState.CRASHED if answer.kind is FailureKind.CRASH else TrialState.FAILED
+            return trial.with_(state=state, failure=answer, latency=None), {}
+        assert isinstance(answer, Evaluated)
+        records: dict[str, Records] = {}
+        for metric in (c.metric for c in self.judge.criteria):
+            parts = [part[metric] for part in (before, answer.records) if metric in part]
+            records[metric] = parts[0] if len(parts) == 1 else Records.concatenate(parts)
+        try:
+            used = {metric: r.first(wanted) for metric, r in records.items()}
+            scores = self.judge.scores(used, self.baseline_records[Split.TUNE])
+        except EvaluationError as error:
+            failure = Failure(FailureKind.NOT_FINITE, str(error))
+            return trial.with_(state=TrialState.FAILED, failure=failure, latency=None), {}
+        judged = trial.with_(
+            state=TrialState.COMPLETE,
+            scores=scores,
+            latency=answer.latency or trial.latency,
+            size_bytes=answer.size_bytes,
+            seconds=answer.seconds,
+            realized=answer.realized,
+            full=wanted >= self.description.samples[Split.TUNE],
+            memory_bytes=self.desk.peak_memory(trial.plan) if self._memory_counts else None,
+        )
+        return judged.with_(objective=self.objective_of(judged, judged.latency)), records

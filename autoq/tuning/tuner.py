@@ -1,0 +1,174 @@
+"""The loop: ask, try, tell, until the strategy is done or the budget is spent. Then the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoq.core.budget import Budget
+from autoq.core.errors import AutoqError, StoppedByUserError
+from autoq.core.plan import FP32_PLAN, Done, Wait
+from autoq.core.runner import TrialRunner
+from autoq.core.space import Space, SpaceRules
+from autoq.core.strategy import Strategy, StrategyFactory
+from autoq.core.task import Calibrate, Description
+from autoq.store.artifacts import JobFolder
+from autoq.store.repository import Store
+from autoq.tuning.finish import choose_finalist, held_out_of, memory_of
+from autoq.tuning.handover import save_plan
+from autoq.tuning.judge import Judge
+from autoq.tuning.ledger import Ledger
+from autoq.tuning.outcome import TuningListener, TuningOutcome
+from autoq.tuning.session import Desk, Session, Stopped, score_baseline
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """What of a job the tuner needs.
+
+    Attributes:
+        rules: The job's restrictions of the space.
+        make_strategy: Factory of the strategy.
+        strategy_options: Its options.
+        budget: When the search ends.
+        seed: Seed of the strategy.
+        make_judge: From the description to the judge.
+    """
+
+    rules: SpaceRules
+    make_strategy: StrategyFactory
+    strategy_options: Mapping[str, Any]
+    budget: Budget
+    seed: int
+    make_judge: Callable[[Description], Judge]
+
+
+class Tuner:
+    """Runs one job. `run` may be called from any thread, `stop` from any other.
+
+    Args:
+        runner: Where trials run.
+        store: The truth; everything measured is written before it is used.
+        job_id: The job's row in the store.
+        folder: Where the job's files go.
+        settings: The job.
+        listener: Told what happens.
+    """
+
+    def __init__(
+        self,
+        runner: TrialRunner,
+        store: Store,
+        job_id: str,
+        folder: JobFolder,
+        settings: TuningSettings,
+        listener: TuningListener,
+    ) -> None:
+        self._desk = Desk(runner, store, job_id, listener)
+        self._folder = folder
+        self._settings = settings
+
+    def stop(self) -> None:
+        """End the search now: the running trial is abandoned, the best so far is handed over."""
+        self._desk.stopping.set()
+        self._desk.runner.cancel()
+
+    def run(self) -> TuningOutcome:
+        """Tune, and hand over the best plan that keeps the promise, or fp32 with the evidence.
+
+        Raises:
+            AutoqError: The job cannot run at all: model, data, baseline or workspace are at fault.
+            StoppedByUserError: `stop` came before there was a baseline.
+        """
+        try:
+            session = self._open()
+        except Stopped:
+            self._desk.runner.close()
+            raise StoppedByUserError(
+                "stopped before fp32 was scored: there is nothing to hand over yet",
+                hint="`autoq tune --resume` goes on from here",
+            ) from None
+        except BaseException:
+            self._desk.runner.close()
+            raise
+        try:
+            strategy, reason = self._search(session)
+            return self._finish(session, strategy, reason)
+        finally:
+            self._desk.runner.close()
+
+    def _open(self) -> Session:
+        desk, settings = self._desk, self._settings
+        with desk.phase("load"):
+            description = desk.runner.open(desk.listener.progress)
+        space = Space.of(description.table, settings.rules)
+        desk.listener.opened(description, space)
+        desk.store.set_fact(desk.job_id, "evidence", description.evidence)
+        ledger = Ledger(desk.store, desk.job_id, description.evidence)
+        judge = settings.make_judge(description)
+        with desk.phase("baseline"):
+            baseline, records = score_baseline(desk, description, ledger, judge)
+        with desk.phase("calibrate"):
+            desk.do(Calibrate())
+        return Session(desk, description, space, ledger, judge, baseline, records, notes=list(description.notes))
+
+    def _search(self, session: Session) -> tuple[Strategy | None, str]:
+        settings, desk = self._settings, self._desk
+        strategy: Strategy | None = None
+        before = desk.seconds.get("search", 0.0)
+        started = time.monotonic()
+        try:
+            with desk.phase("search"):
+                strategy = settings.make_strategy(
+                    session.space, session.costs(), settings.seed, **settings.strategy_options
+                )
+                strategy.tell(session.baseline)
+                told, passed = 0, False
+                while True:
+                    reason = settings.budget.spent(told, before + time.monotonic() - started, passed)
+                    if reason is not None:
+                        return strategy, reason
+                    asked = strategy.ask()
+                    if isinstance(asked, Done):
+                        return strategy, asked.reason or "the strategy has nothing more to try"
+                    if isinstance(asked, Wait):
+                        raise AutoqError("the strategy waits although no trial is open")
+                    trial = session.trial(asked)
+                    strategy.tell(trial)
+                    told += 1
+                    passed = passed or (trial.accepted and trial.objective is not None and trial.objective < 1)
+        except Stopped:
+            return strategy, "stopped by the user"
+
+    def _finish(self, session: Session, strategy: Strategy | None, reason: str) -> TuningOutcome:
+        desk, folder = self._desk, self._folder
+        best, attempt = choose_finalist(session)
+        held_out = held_out_of(session, best or attempt)
+        memory = memory_of(session, best)
+        with desk.phase("save"):
+            save_plan(desk.runner, best.plan if best is not None else FP32_PLAN, folder.model)
+            if attempt is not None:
+                save_plan(desk.runner, attempt.plan, folder.attempt)
+        return TuningOutcome(
+            job_id=desk.job_id,
+            description=session.description,
+            space=session.space,
+            criteria=session.judge.criteria,
+            objective=session.judge.objective,
+            baseline=session.baseline,
+            trials=tuple(session.ledger.finished),
+            best=best,
+            attempt=attempt,
+            full_latencies=session.latencies,
+            held_out=held_out,
+            memory=memory,
+            seconds=dict(desk.seconds),
+            stop_reason=reason,
+            explanation=str(getattr(strategy, "explanation", "")),
+            notes=tuple(session.notes),
+            folder=folder.folder,
+            model_folder=folder.model,
+            attempt_folder=folder.attempt if attempt is not None else None,
+        )

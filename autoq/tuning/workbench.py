@@ -1,0 +1,316 @@
+"""Where a trial really happens: model, statistics and data in one place, doing one task after another.
+
+The same workbench serves the in-process runner and the child process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoq.calibration.cache import CalibrationCache, CalibrationKey
+from autoq.core.adaptor import Adaptor, Candidate, ModelSource, RunOptions
+from autoq.core.batch import Batch, Inputs, Outputs
+from autoq.core.capability import CapabilityTable
+from autoq.core.digest import digest_of
+from autoq.core.errors import AutoqError, DataError, EvaluationError, TrialError
+from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan
+from autoq.core.runner import ProgressListener
+from autoq.core.statistics import Calibration
+from autoq.core.task import (
+    Answer,
+    Calibrate,
+    Calibrated,
+    Description,
+    Evaluate,
+    Evaluated,
+    Measure,
+    Measured,
+    MeasureMemory,
+    MemoryMeasured,
+    Profile,
+    Profiled,
+    Progress,
+    Save,
+    Saved,
+    Split,
+    Task,
+)
+from autoq.core.trial import Failure, FailureKind, Latency
+from autoq.data.check import check_inputs
+from autoq.data.sources import DataSource
+from autoq.evaluation.latency import interleave
+from autoq.tuning.environment import describe_environment, versions
+from autoq.tuning.memory import measure_memory
+from autoq.tuning.scorer import OnProgress, Scorer
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How latency is measured.
+
+    Attributes:
+        warmup: Runs before the clock starts.
+        rounds: Interleaved rounds of a full measurement.
+        batch_size: Samples per run.
+        confidence: Coverage of the ratio's interval.
+    """
+
+    warmup: int = 5
+    rounds: int = 100
+    batch_size: int = 1
+    confidence: float = 0.95
+
+    def effort(self, effort: LatencyEffort) -> dict[str, Any]:
+        """Rounds, seconds and precision (relative half-width of the interval) of an effort."""
+        if effort is LatencyEffort.FULL:
+            return {"rounds": self.rounds, "seconds": 30.0, "precision": 0.01}
+        return {"rounds": min(self.rounds, 30), "seconds": 1.5, "precision": 0.03}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a workbench is made of."""
+
+    framework: str
+    adaptor: Adaptor[Any]
+    source: ModelSource
+    calibration: DataSource | None
+    sampling_size: int
+    make_scorer: Callable[[Any], Scorer]
+    sample_inputs: Callable[[Any], DataSource | None]
+    latency: LatencySettings
+    options: RunOptions
+    cache: Path
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Workbench:
+    """Loads on construction; `handle` does one task."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._adaptor = setup.adaptor
+        self._model = self._adaptor.load(setup.source)
+        self._table: CapabilityTable = self._adaptor.capabilities(self._model)
+        self._scorer = setup.make_scorer(self._model)
+        self._calibration: Calibration | None = None
+        self._candidates: dict[str, Candidate] = {}
+        self._latency_inputs: Inputs | None = None
+        self._clock: Callable[[], float] = getattr(self._adaptor, "clock", time.perf_counter)
+
+    def describe(self) -> Description:
+        """What this job's model and data are."""
+        setup, model = self._setup, self._model
+        samples = dict(self._scorer.samples)
+        if not samples.get(Split.TUNE):
+            raise DataError("there is no evaluation sample to tune on", hint="check evaluation.accuracy.dataloader")
+        evidence = digest_of(
+            {
+                "framework": setup.framework,
+                "model": model.fingerprint,
+                "calibration": self._calibration_key().digest if setup.calibration is not None else None,
+                "evaluation": list(self._scorer.fingerprint),
+                "settings": dict(setup.settings),
+                "threads": setup.options.threads,
+                "versions": {**versions(), **self._adaptor.usability().versions},
+            }
+        )
+        return Description(
+            table=self._table,
+            fingerprint=model.fingerprint,
+            evidence=evidence,
+            inputs=tuple(model.inputs),
+            outputs=tuple(model.outputs),
+            size_bytes=model.size_bytes,
+            metrics=tuple(self._scorer.metrics),
+            samples=samples,
+            batch_size=setup.latency.batch_size,
+            environment=describe_environment(setup.options.threads),
+        )
+
+    def handle(self, task: Task, progress: ProgressListener) -> Answer:
+        """Do one task. What a plan breaks is answered as a `Failure`; anything else is raised."""
+        match task:
+            case Calibrate():
+                return self._calibrate(progress)
+            case Evaluate():
+                return self._guarded(task.plan, lambda: self._evaluate(task, progress))
+            case Measure():
+                return self._guarded(None, lambda: self._measure(task))
+            case MeasureMemory():
+                return self._guarded(None, lambda: self._measure_memory(task.plan))
+            case Profile():
+                return self._guarded(None, lambda: self._profile(task.plan))
+            case Save():
+                return self._guarded(None, lambda: self._save(task))
+
+    def close(self) -> None:
+        """Release every candidate."""
+        self._keep(())
+
+    def _guarded(self, plan: Plan | None, work: Callable[[], Answer]) -> Answer:
+        if plan is not None and plan.is_float:
+            return work()  # the user's own model and data: their error, not a failed trial
+        try:
+            return work()
+        except MemoryError as error:
+            return Failure(FailureKind.MEMORY, f"out of memory: {error}")
+        except EvaluationError as error:
+            return Failure(FailureKind.NOT_FINITE, str(error))
+        except TrialError as error:
+            return Failure(FailureKind.BUILD, str(error))
+        except AutoqError as error:
+            return Failure(FailureKind.EVALUATE, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a framework throws at a plan is that plan's failure
+            return Failure(FailureKind.EVALUATE, f"{type(error).__name__}: {error}")
+
+    # -- calibration -------------------------------------------------------------------------------------------
+
+    def _calibration_key(self) -> CalibrationKey:
+        source = self._setup.calibration
+        assert source is not None
+        return CalibrationKey(
+            self._model.fingerprint,
+            source.fingerprint,
+            self._setup.sampling_size,
+            self._adaptor.needs(self._model, self._table),
+        )
+
+    def _calibrate(self, progress: ProgressListener) -> Calibrated:
+        started = time.perf_counter()
+        source, wanted = self._setup.calibration, self._setup.sampling_size
+        if source is None:
+            return Calibrated(0.0, 0, 0, cached=False)
+        collected = False
+
+        def batches() -> Iterator[Batch]:
+            done = 0
+            progress(Progress("calibrate", 0, wanted))
+            for batch in source.batches(0, wanted):
+                yield check_inputs(batch, self._model.inputs)
+                done += batch.samples
+                progress(Progress("calibrate", done, wanted))
+            if done == 0:
+                raise DataError("the calibration data are empty", hint="check quantization.calibration.dataloader")
+
+        def collect() -> Calibration:
+            nonlocal collected
+            collected = True
+            return self._adaptor.calibrate(self._model, batches(), self._adaptor.needs(self._model, self._table))
+
+        self._calibration = CalibrationCache(self._setup.cache).get_or_collect(self._calibration_key(), collect)
+        seconds = time.perf_counter() - started
+        return Calibrated(seconds, self._calibration.samples, len(self._calibration.tensors), cached=not collected)
+
+    # -- candidates --------------------------------------------------------------------------------------------
+
+    def _candidate(self, plan: Plan) -> Candidate:
+        if plan.digest not in self._candidates:
+            if self._calibration is None and not plan.is_float and self._setup.calibration is not None:
+                self._calibrate(lambda _: None)
+            self._candidates[plan.digest] = self._adaptor.apply(
+                self._model, plan, self._calibration, self._setup.options
+            )
+        return self._candidates[plan.digest]
+
+    def _keep(self, plans: Sequence[Plan]) -> None:
+        kept = {p.digest for p in plans}
+        for digest in [d for d in self._candidates if d not in kept]:
+            self._candidates.pop(digest).close()
+
+    def _evaluate(self, task: Evaluate, progress: ProgressListener) -> Evaluated:
+        self._keep((FP32_PLAN, task.plan))
+        started = time.perf_counter()
+        candidate = self._candidate(task.plan)
+        built = time.perf_counter()
+        report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
+        records = (
+            self._scorer.score(candidate, task.split, task.start, task.stop, report) if task.stop > task.start else {}
+        )
+        scored = time.perf_counter()
+        latency = None
+        if task.latency is not LatencyEffort.NONE:
+            (latency,) = self._latencies((task.plan,), task.latency)
+        measured = time.perf_counter()
+        return Evaluated(
+            records=records,
+            seconds={"build": built - started, "evaluate": scored - built, "latency": measured - scored},
+            size_bytes=candidate.size_bytes,
+            realized=candidate.realized,
+            latency=latency,
+        )
+
+    # -- speed and memory --------------------------------------------------------------------------------------
+
+    def _inputs(self) -> Inputs:
+        if self._latency_inputs is None:
+            source = self._setup.sample_inputs(self._model)
+            if source is None:
+                raise DataError("there are no samples to measure latency with", hint="give a calibration dataloader")
+            batch = next(iter(source.batches(0, self._setup.latency.batch_size)), None)
+            if batch is None:
+                raise DataError("the evaluation data are empty", hint="check evaluation.accuracy.dataloader")
+            self._latency_inputs = check_inputs(batch, self._model.inputs).inputs
+        return self._latency_inputs
+
+    def _latencies(self, plans: Sequence[Plan], effort: LatencyEffort) -> tuple[Latency, ...]:
+        inputs, settings = self._inputs(), self._setup.latency
+        every = dict.fromkeys((FP32_PLAN, *plans))
+        runs = {p.digest: _runner_of(self._candidate(p), inputs) for p in every}
+        found = interleave(
+            runs,
+            FP32_PLAN.digest,
+            warmup=settings.warmup,
+            confidence=settings.confidence,
+            seed=self._setup.seed,
+            clock=self._clock,
+            **settings.effort(effort),
+        )
+        return tuple(found[p.digest] for p in plans)
+
+    def _measure(self, task: Measure) -> Measured:
+        self._keep((FP32_PLAN, *task.plans))
+        return Measured(self._latencies(task.plans, task.effort))
+
+    def _measure_memory(self, plan: Plan) -> MemoryMeasured:
+        with tempfile.TemporaryDirectory(prefix="autoq-memory-") as folder:
+            target = Path(folder) / "model"
+            target.mkdir()
+            self._adaptor.save(self._candidate(plan), target)
+            return MemoryMeasured(measure_memory(self._setup.framework, target, self._inputs(), self._setup.options))
+
+    def _profile(self, plan: Plan) -> Profiled:
+        costs = self._adaptor.profile(self._candidate(plan), self._inputs())
+        return Profiled(costs.seconds, costs.overhead)
+
+    # -- saving ------------------------------------------------------------------------------------------------
+
+    def _save(self, task: Save) -> Saved:
+        folder = Path(task.folder)
+        candidate = self._candidate(task.plan)
+        artifact = self._adaptor.save(candidate, folder)
+        inputs = self._inputs()
+        loaded = self._adaptor.load_artifact(folder, self._setup.options)
+        try:
+            _require_equal(candidate.predict(inputs), loaded.predict(inputs))
+        finally:
+            loaded.close()
+        return Saved(artifact.files, sum((folder / f).stat().st_size for f in artifact.files))
+
+
+def _runner_of(candidate: Candidate, inputs: Inputs) -> Callable[[], object]:
+    return lambda: candidate.predict(inputs)
+
+
+def _require_equal(expected: Outputs, found: Outputs) -> None:
+    for name, array in expected.items():
+        if name not in found or not np.array_equal(array, found[name], equal_nan=array.dtype.kind == "f"):
+            raise TrialError(f"the saved model gives another output '{name}' than the one that was scored")

@@ -1,0 +1,231 @@
+"""From the fully quantized plan: choose styles, fall back in regions by impact per latency, re-quantize the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+
+from autoq.core.errors import ConfigError
+from autoq.core.plan import Proposal
+from autoq.core.space import Space, Unit
+from autoq.core.strategy import Costs
+from autoq.core.trial import Trial
+from autoq.strategies.regions import LONG_PREFIXES, Region, blocks, by_type, halves, prefixes, suffixes
+from autoq.strategies.sequential import Search, Sequential
+
+_WORTH_SCREENING = 1.5
+"""Seconds of a full evaluation below which screening on fewer samples saves nothing."""
+
+_LEAST_SCREEN = 64
+_FULL_TRIES = 4
+_SINGLES = 48
+_STYLES = 8
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A place in the space: the choice of every unit, and the trial that was made of it."""
+
+    choices: Mapping[str, int]
+    trial: Trial
+
+    @property
+    def cost(self) -> float:
+        return self.trial.objective if self.trial.objective is not None else float("inf")
+
+
+Step = Generator[Proposal, Trial, _Point]
+
+
+class Basic(Sequential):
+    """Greedy search in the manner of the field's classic, in regions and with measured latency.
+
+    1. The fully quantized plan, and its variants: one style (mode, granularity, observer) for all ops that
+       have it, the others at their best or in float.
+    2. Op types in float, where that is faster or clearly more accurate.
+    3. When the limit does not hold: prefixes, suffixes and blocks in float, ranked by accuracy won per
+       latency lost; accumulated until the limit holds. Then single ops, where regions were not enough.
+    4. When it holds: parts of what runs in float are quantized again, coarse to fine, while the limit holds
+       and the plan gets faster.
+
+    Trials are screened on few samples where a full evaluation is expensive; a plan that counts is always
+    scored on all of them. A search needs some 20 to 120 trials, hardly growing with the number of ops; an
+    ask costs time linear in the number of ops.
+
+    Args:
+        space: What may be chosen.
+        costs: Seconds by op, for the order in which ops are tried.
+        seed: Not used: the search is deterministic.
+        screen: Samples of a screening; by default a third of all, at least 64.
+    """
+
+    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None) -> None:
+        super().__init__(space, costs, seed)
+        if screen is not None and screen < 1:
+            raise ConfigError(f"strategy.screen must be at least 1, not {screen}")
+        self._screen = screen if screen is not None else self._default_screen()
+        self._quantized = [u for u in space.units if u.is_quantizable and u.float_index is not None]
+        self._seen: dict[tuple[str, bool], Trial] = {}
+        self._screened_only: list[_Point] = []
+        self.explanation = ""
+
+    def search(self) -> Search:
+        """The whole search; see the class."""
+        base = yield from self._choose_style()
+        base = yield from self._choose_types(base)
+        accepted = yield from self._confirm([base])
+        if accepted is None:
+            accepted = yield from self._fall_back(base)
+        if accepted is None:
+            self.explanation = (
+                "No combination of regions and single ops in float kept the limit. "
+                f"The plan that came nearest is {base.trial.excess:.1f} limits beyond it when fully quantized."
+            )
+            return "every fallback was tried and none keeps the limit"
+        best = yield from self._requantize(accepted)
+        floats = sum(1 for u in self._quantized if u.precisions[best.choices.get(u.id, 0)].is_float)
+        self.explanation = (
+            f"Started from the fully quantized plan and moved {floats} of {len(self._quantized)} ops back to float, "
+            "in regions ordered by accuracy won per latency lost. "
+            "Then quantized again whatever the limit allowed and made the model faster."
+        )
+        return "nothing more could be quantized again within the limit"
+
+    # -- steps -------------------------------------------------------------------------------------------------
+
+    def _choose_style(self) -> Step:
+        """The uniform plan to start from: the fastest that holds the limit, else the most accurate."""
+        points = [(yield from self._try({}, "fully quantized"))]
+        for name, choices, needed in self._styles():
+            if needed or not points[0].trial.met:
+                points.append((yield from self._try(choices, name)))
+        return _best(points)
+
+    def _choose_types(self, base: _Point) -> Step:
+        """Move whole op types to float where the plan gets faster by it and no less accurate."""
+        for region in by_type(self._quantized):
+            point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
+            if point.cost < base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+                base = point
+        return base
+
+    def _fall_back(self, base: _Point) -> Generator[Proposal, Trial, _Point | None]:
+        """Regions in float until the limit holds; None when nothing helps."""
+        tried: list[tuple[Region, _Point]] = []
+        for region in [*prefixes(self._quantized), *suffixes(self._quantized), *blocks(self._quantized)]:
+            tried.append((region, (yield from self._try(self._float(base, region.units), f"{region.name} → float"))))
+        accepted = yield from self._confirm(p for _, p in tried)
+        if accepted is not None:
+            return accepted
+        reached = yield from self._accumulate(base, tried)
+        accepted = yield from self._confirm(reached)
+        if accepted is not None:
+            return accepted
+        longer = []
+        for region in prefixes(self._quantized, LONG_PREFIXES):
+            longer.append((yield from self._try(self._float(base, region.units), f"{region.name} → float")))
+        accepted = yield from self._confirm(longer)
+        if accepted is not None:
+            return accepted
+        singles = []
+        for unit in self._by_saving()[-_SINGLES:]:
+            region = Region(unit.id, frozenset({unit.id}))
+            singles.append((region, (yield from self._try(self._float(base, region.units), f"{unit.id} → float"))))
+        reached = yield from self._accumulate(base, tried + singles)
+        return (yield from self._confirm(reached))
+
+    def _accumulate(self, base: _Point, tried: list[tuple[Region, _Point]]) -> Generator[Proposal, Trial, list[_Point]]:
+        """Add up regions in the order of accuracy won per latency lost; every plan passed on the way."""
+        won = [(r, base.trial.excess - p.trial.excess, max(p.cost - base.cost, 1e-3)) for r, p in tried]
+        ranked = sorted((w for w in won if w[1] > 0), key=lambda w: -w[1] / w[2])
+        reached: list[_Point] = []
+        moved: frozenset[str] = frozenset()
+        for region, _, _ in ranked:
+            if region.units <= moved:
+                continue
+            moved |= region.units
+            if len(moved) >= len(self._quantized):
+                break
+            point = yield from self._try(self._float(base, moved), f"+ {region.name} → float")
+            reached.append(point)
+            if point.trial.met and point.trial.excess < -0.2:
+                break
+        return reached
+
+    def _requantize(self, accepted: _Point) -> Step:
+        """Quantize parts of the float regions again, coarse to fine, while it is accepted and faster."""
+        best = accepted
+        floats = [u for u in self._quantized if u.precisions[best.choices.get(u.id, 0)].is_float]
+        singles = {u.id for u in sorted(floats, key=self.costs.saving, reverse=True)[:_SINGLES]}
+        for region in halves(floats):
+            if len(region.units) == 1 and not region.units <= singles:
+                continue
+            if all(not self._is_float(best, unit) for unit in region.units):
+                continue
+            choices = {**best.choices, **dict.fromkeys(region.units, 0)}
+            note = f"{region.name} quantized again"
+            point = yield from self._try(choices, note)
+            if not point.trial.met or point.cost >= best.cost:
+                continue
+            if not point.trial.full:
+                point = yield from self._try(choices, note, full=True)
+            if point.trial.accepted and point.cost < best.cost:
+                best = point
+        return best
+
+    def _confirm(self, points: Iterable[_Point]) -> Generator[Proposal, Trial, _Point | None]:
+        """The fastest of the points that holds the limit on all samples, or None."""
+        passing = sorted((p for p in points if p.trial.met and p.cost < 1), key=lambda p: p.cost)
+        for point in passing[:_FULL_TRIES]:
+            full = point if point.trial.full else (yield from self._try(point.choices, "scored in full", full=True))
+            if full.trial.accepted:
+                return full
+        return None
+
+    # -- helpers -----------------------------------------------------------------------------------------------
+
+    def _try(self, choices: Mapping[str, int], note: str, *, full: bool = False) -> Step:
+        plan = self.space.plan(choices)
+        whole = full or self._screen is None
+        known = self._seen.get((plan.digest, True)) or self._seen.get((plan.digest, whole))
+        if known is None:
+            known = yield Proposal(plan, None if whole else self._screen, note=note)
+            self._seen[plan.digest, known.full or whole] = known
+        return _Point(choices, known)
+
+    def _float(self, base: _Point, units: Iterable[str]) -> dict[str, int]:
+        return {**base.choices, **{u: self.space.by_id[u].float_index or 0 for u in units}}
+
+    def _is_float(self, point: _Point, unit: str) -> bool:
+        return self.space.by_id[unit].precisions[point.choices.get(unit, 0)].is_float
+
+    def _by_saving(self) -> list[Unit]:
+        return sorted(self._quantized, key=self.costs.saving)
+
+    def _styles(self) -> list[tuple[str, dict[str, int], bool]]:
+        """Name, choices, and whether it is tried even when the fully quantized plan holds the limit."""
+        labels = dict.fromkeys(p.label for u in self._quantized for p in u.precisions if not p.is_float)
+        first_modes = {u.precisions[0].mode for u in self._quantized}
+        found: dict[str, tuple[str, dict[str, int], bool]] = {}
+        for label in list(labels)[:_STYLES]:
+            having = {u.id: i for u in self._quantized for i, p in enumerate(u.precisions) if p.label == label}
+            rest = {u.id: u.float_index or 0 for u in self._quantized if u.id not in having}
+            other_mode = all(not label.startswith(str(mode)) for mode in first_modes)
+            for name, choices in ((f"{label}", having), (f"{label}, other ops float", {**having, **rest})):
+                digest = self.space.plan(choices).digest
+                if digest not in found:
+                    found[digest] = (name, choices, other_mode or (bool(rest) and choices is not having))
+        return list(found.values())
+
+    def _default_screen(self) -> int | None:
+        samples = self.costs.samples
+        if samples * self.costs.score_seconds < _WORTH_SCREENING or samples <= _LEAST_SCREEN:
+            return None
+        return min(max(_LEAST_SCREEN, samples // 3), samples)
+
+
+def _best(points: list[_Point]) -> _Point:
+    passing = [p for p in points if p.trial.met]
+    if passing:
+        return min(passing, key=lambda p: p.cost)
+    return min(points, key=lambda p: (p.trial.excess, p.cost))
