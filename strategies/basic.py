@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from autoq.core.errors import ConfigError
 from autoq.core.plan import Proposal
+from autoq.core.precision import Granularity, Mode, Observer, OpPrecision
 from autoq.core.space import Space, Unit
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
@@ -111,28 +112,29 @@ class Basic(Sequential):
 
     def _fall_back(self, base: _Point) -> Generator[Proposal, Trial, _Point | None]:
         """Regions in float until the limit holds; None when nothing helps."""
-        tried: list[tuple[Region, _Point]] = []
-        for region in [*prefixes(self._quantized), *suffixes(self._quantized), *blocks(self._quantized)]:
-            tried.append((region, (yield from self._try(self._float(base, region.units), f"{region.name} → float"))))
+        units = self._quantized
+        tried = yield from self._try_regions(base, [*prefixes(units), *suffixes(units), *blocks(units)])
         accepted = yield from self._confirm(p for _, p in tried)
-        if accepted is not None:
-            return accepted
-        reached = yield from self._accumulate(base, tried)
-        accepted = yield from self._confirm(reached)
-        if accepted is not None:
-            return accepted
-        longer = []
-        for region in prefixes(self._quantized, LONG_PREFIXES):
-            longer.append((yield from self._try(self._float(base, region.units), f"{region.name} → float")))
-        accepted = yield from self._confirm(longer)
-        if accepted is not None:
-            return accepted
-        singles = []
-        for unit in self._by_saving()[-_SINGLES:]:
-            region = Region(unit.id, frozenset({unit.id}))
-            singles.append((region, (yield from self._try(self._float(base, region.units), f"{unit.id} → float"))))
-        reached = yield from self._accumulate(base, tried + singles)
-        return (yield from self._confirm(reached))
+        if accepted is None:
+            accepted = yield from self._confirm((yield from self._accumulate(base, tried)))
+        if accepted is None:
+            longer = yield from self._try_regions(base, prefixes(units, LONG_PREFIXES))
+            accepted = yield from self._confirm(p for _, p in longer)
+        if accepted is None:
+            costly = sorted(units, key=self.costs.saving)[:_SINGLES]
+            singles = yield from self._try_regions(base, [Region(u.id, frozenset({u.id})) for u in costly])
+            accepted = yield from self._confirm((yield from self._accumulate(base, tried + singles)))
+        return accepted
+
+    def _try_regions(
+        self, base: _Point, regions: Iterable[Region]
+    ) -> Generator[Proposal, Trial, list[tuple[Region, _Point]]]:
+        """Each region in float, alone."""
+        tried = []
+        for region in regions:
+            point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
+            tried.append((region, point))
+        return tried
 
     def _accumulate(self, base: _Point, tried: list[tuple[Region, _Point]]) -> Generator[Proposal, Trial, list[_Point]]:
         """Add up regions in the order of accuracy won per latency lost; every plan passed on the way."""
@@ -199,22 +201,20 @@ class Basic(Sequential):
     def _is_float(self, point: _Point, unit: str) -> bool:
         return self.space.by_id[unit].precisions[point.choices.get(unit, 0)].is_float
 
-    def _by_saving(self) -> list[Unit]:
-        return sorted(self._quantized, key=self.costs.saving)
-
     def _styles(self) -> list[tuple[str, dict[str, int], bool]]:
         """Name, choices, and whether it is tried even when the fully quantized plan holds the limit."""
-        labels = dict.fromkeys(p.label for u in self._quantized for p in u.precisions if not p.is_float)
-        first_modes = {u.precisions[0].mode for u in self._quantized}
+        usual = {u.precisions[0].mode for u in self._quantized}
+        every = dict.fromkeys(_style(p) for u in self._quantized for p in u.precisions if not p.is_float)
+        weighted = [s for s in every if s.granularity is not None] or list(every)
         found: dict[str, tuple[str, dict[str, int], bool]] = {}
-        for label in list(labels)[:_STYLES]:
-            having = {u.id: i for u in self._quantized for i, p in enumerate(u.precisions) if p.label == label}
+        for style in weighted[:_STYLES]:
+            having = {u.id: i for u in self._quantized if (i := _index_of(u, style)) is not None}
             rest = {u.id: u.float_index or 0 for u in self._quantized if u.id not in having}
-            other_mode = all(not label.startswith(str(mode)) for mode in first_modes)
-            for name, choices in ((f"{label}", having), (f"{label}, other ops float", {**having, **rest})):
-                digest = self.space.plan(choices).digest
-                if digest not in found:
-                    found[digest] = (name, choices, other_mode or (bool(rest) and choices is not having))
+            variants = [(str(style), having, style.mode not in usual)]
+            if rest:
+                variants.append((f"{style}, other ops float", {**having, **rest}, True))
+            for name, choices, always in variants:
+                found.setdefault(self.space.plan(choices).digest, (name, choices, always))
         return list(found.values())
 
     def _default_screen(self) -> int | None:
@@ -222,6 +222,36 @@ class Basic(Sequential):
         if samples * self.costs.score_seconds < _WORTH_SCREENING or samples <= _LEAST_SCREEN:
             return None
         return min(max(_LEAST_SCREEN, samples // 3), samples)
+
+
+@dataclass(frozen=True)
+class _Style:
+    """What precisions of different ops have in common."""
+
+    mode: Mode
+    granularity: Granularity | None
+    observer: Observer | None
+
+    def __str__(self) -> str:
+        return " ".join(str(part) for part in (self.mode, self.granularity, self.observer) if part is not None)
+
+
+def _style(precision: OpPrecision) -> _Style:
+    observed = precision.mode is Mode.STATIC and precision.activation is not None
+    return _Style(
+        precision.mode,
+        precision.weight.granularity if precision.weight else None,
+        precision.activation.observer if observed and precision.activation else None,
+    )
+
+
+def _index_of(unit: Unit, style: _Style) -> int | None:
+    """The unit's first precision of a style; an op without a weight has no granularity to differ in."""
+    for index, precision in enumerate(unit.precisions):
+        found = _style(precision)
+        if not precision.is_float and found in (style, _Style(style.mode, None, style.observer)):
+            return index
+    return None
 
 
 def _best(points: list[_Point]) -> _Point:

@@ -6,6 +6,7 @@ the conversions, so moves are regions first and single ops last.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def suffixes(units: Sequence[Unit], shares: Iterable[float] = SUFFIXES) -> list[
 def blocks(units: Sequence[Unit], count: int = BLOCKS) -> list[Region]:
     """Equal consecutive blocks, in execution order."""
     edges = [round(i * len(units) / count) for i in range(count + 1)]
-    spans = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    spans = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
     return [Region(f"ops {a + 1} to {b}", _ids(units[a:b])) for a, b in spans]
 
 
