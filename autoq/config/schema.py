@@ -76,9 +76,7 @@ class ModelSection(Section):
     framework: Framework = Field(description="Adaptor that tunes the model.")
     path: Text | None = Field(None, description="Model file or folder, relative to the job file.")
     inputs: list[Text] = Field(default_factory=list, description="Input names, in order; the model's own by default.")
-    outputs: list[Text] = Field(
-        default_factory=list, description="Output names, in order; the model's own by default."
-    )
+    outputs: list[Text] = Field(default_factory=list, description="Output names, in order; the model's own by default.")
 
 
 class CalibrationSection(Section):
@@ -280,9 +278,15 @@ class Job(Section):
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
+    @property
+    def origin(self) -> Origin:
+        """The file this job was read from."""
+        return self._origin
+
     def resolve(self, path: str) -> Path:
         """A path of the job file, relative to the folder the file lies in; ``~`` is the home folder."""
-        return self.base / os.path.expanduser(path)
+        # Path.expanduser raises for a user that does not exist; such a path is a missing file, told later.
+        return self.base / os.path.expanduser(path)  # noqa: PTH111
 
     def where(self, *path: str | int, of_key: bool = False) -> str | None:
         """``file:line:column`` of what stands at a key path, for errors; None for a job made in Python."""

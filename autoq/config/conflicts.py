@@ -1,0 +1,137 @@
+"""Settings that are right one by one and wrong together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoq.config.positions import KeyPath, dotted
+from autoq.config.schema import Job, OpRules
+from autoq.core.precision import DType, Mode
+from autoq.core.registry import strategy_factory
+from autoq.core.suggest import did_you_mean
+
+STATIC = "post_training_static_quant"
+DYNAMIC = "post_training_dynamic_quant"
+AUTO = "post_training_auto_quant"
+
+APPROACHES: Mapping[str, tuple[str, ...]] = {
+    "onnxrt_qdq": (STATIC, AUTO),
+    "onnxrt_qlinearops": (STATIC, AUTO),
+    "onnxrt_integerops": (DYNAMIC,),
+    "toy": (STATIC, DYNAMIC, AUTO),
+}
+"""What each framework can do, the usual one first."""
+
+MODES: Mapping[str, tuple[Mode, ...]] = {
+    STATIC: (Mode.STATIC,),
+    DYNAMIC: (Mode.DYNAMIC,),
+    AUTO: (Mode.STATIC, Mode.DYNAMIC),
+}
+"""The modes an approach allows; float is always allowed beside them."""
+
+_FLOAT = {DType.FP32, DType.BF16, DType.FP16}
+_FLOAT_MODES = {Mode.FP32, Mode.BF16, Mode.FP16}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two settings that contradict each other; `path` leads to the one to change."""
+
+    path: KeyPath
+    message: str
+    hint: str
+
+
+def conflicts(job: Job) -> Iterator[Conflict]:
+    """Everything that contradicts itself in a valid job."""
+    yield from _approach(job)
+    yield from _op_rules(job)
+    yield from _metrics(job)
+    yield from _tuning(job)
+    yield from _runner(job)
+
+
+def _approach(job: Job) -> Iterator[Conflict]:
+    framework, approach = job.model.framework, job.quantization.approach
+    able = APPROACHES[framework]
+    if approach not in able:
+        others = [name for name, can in APPROACHES.items() if approach in can and name != "toy"]
+        given = "approach" in job.quantization.model_fields_set
+        yield Conflict(
+            ("quantization", "approach") if given else ("model", "framework"),
+            f"framework {framework} cannot do {approach}{'' if given else ', the default approach'}",
+            f"write approach: {' or '.join(able)}; {approach} is done by {' and '.join(others)}",
+        )
+
+
+def _op_rules(job: Job) -> Iterator[Conflict]:
+    quantization = job.quantization
+    sections: list[tuple[KeyPath, OpRules]] = [(("quantization", "model_wise"), quantization.model_wise)]
+    sections += [(("quantization", "optype_wise", k), v) for k, v in quantization.optype_wise.items()]
+    sections += [(("quantization", "op_wise", k), v) for k, v in quantization.op_wise.items()]
+    allowed = MODES[quantization.approach]
+    for path, rules in sections:
+        for mode in rules.modes or ():
+            if mode not in allowed and mode not in _FLOAT_MODES:
+                yield Conflict(
+                    (*path, "modes"),
+                    f"{dotted(path)} asks for mode {mode}, which approach {quantization.approach} does not have",
+                    f"it has {', '.join(allowed)}; {AUTO} has static and dynamic",
+                )
+        only_float = [d for d in (rules.weight.dtype, rules.activation.dtype) if d and set(d) <= _FLOAT]
+        if rules.fallback is False and (only_float or (rules.modes and set(rules.modes) <= _FLOAT_MODES)):
+            yield Conflict(
+                (*path, "fallback"),
+                f"{dotted(path)} forbids float (fallback: false) and asks for nothing else",
+                "leave fallback out, or allow an integer type",
+            )
+
+
+def _metrics(job: Job) -> Iterator[Conflict]:
+    accuracy = job.evaluation.accuracy
+    names = [m.name for m in accuracy.metric] if accuracy else []
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Conflict(
+                ("evaluation", "accuracy", "metric", index),
+                f"the metric {name} is given twice",
+                "a job tells its metrics apart by name: keep one of them",
+            )
+
+
+def _tuning(job: Job) -> Iterator[Conflict]:
+    tuning = job.tuning
+    if tuning.objectives is not None and "objective" in tuning.model_fields_set:
+        yield Conflict(("tuning", "objective"), "both objective and objectives are given", "keep one of them")
+    options = tuning.strategy.options
+    if options:
+        known = _option_names(tuning.strategy.name)
+        for key in options:
+            if known is not None and key not in known:
+                yield Conflict(
+                    ("tuning", "strategy", key),
+                    f"strategy {tuning.strategy.name} has no option '{key}'",
+                    did_you_mean(key, known),
+                )
+
+
+def _option_names(strategy: str) -> list[str] | None:
+    """The options a strategy takes; None when it takes any."""
+    parameters = inspect.signature(strategy_factory(strategy)).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters if p.name not in ("space", "costs", "seed")]
+
+
+def _runner(job: Job) -> Iterator[Conflict]:
+    limits: dict[str, Any] = {"memory": job.runner.memory, "timeout": job.runner.timeout}
+    for key, value in limits.items():
+        if job.runner.kind == "in_process" and value is not None:
+            yield Conflict(
+                ("runner", key),
+                f"runner.{key} cannot be enforced inside this process",
+                "write kind: subprocess, or leave the limit out",
+            )
