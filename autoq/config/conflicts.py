@@ -92,13 +92,13 @@ def _op_rules(job: Job) -> Iterator[Conflict]:
 
 def _metrics(job: Job) -> Iterator[Conflict]:
     accuracy = job.evaluation.accuracy
-    names = [m.name for m in accuracy.metric] if accuracy else []
-    for index, name in enumerate(names):
-        if name in names[:index]:
+    given = [(m.name, m.arguments) for m in accuracy.metric] if accuracy else []
+    for index, metric in enumerate(given):
+        if metric in given[:index]:
             yield Conflict(
                 ("evaluation", "accuracy", "metric", index),
-                f"the metric {name} is given twice",
-                "a job tells its metrics apart by name: keep one of them",
+                f"the metric {metric[0]} is given twice with the same arguments",
+                "keep one of them",
             )
 
 

@@ -79,10 +79,9 @@ def _locate(error: ErrorDetails, data: Mapping[str, Any]) -> _Located:
     branch = ""
     parts = [part for part in error["loc"] if part != "[key]"]
     for part in parts[:-1] if error["type"] == "missing" else parts:
-        if isinstance(at, Mapping) and part in at:
-            at, path = at[part], (*path, part)
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
-            at, path = at[part], (*path, part)
+        items = dict(enumerate(at)) if isinstance(at, list) else at
+        if isinstance(items, Mapping) and part in items:
+            at, path = items[part], (*path, part)
         elif isinstance(part, str) and union is None and not (part == "name" and isinstance(at, str)):
             union, branch = path, part
     return _Located(error, path, union, branch)
