@@ -1,0 +1,41 @@
+"""Folders made out of assets once, and kept: a model, its data, and the job file that tunes it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from examples.assets import cache_root, digest, digests, publish, receipt_of
+
+
+def prepare(name: str, recipe: tuple[Path, ...], build: Callable[[Path], None]) -> Path:
+    """The folder of that name, built unless it is there intact and its recipe is the same.
+
+    Args:
+        name: Name of the folder below the cache.
+        recipe: Files that decide the content: the script that builds it, and what it copies.
+        build: Writes the content into an empty folder.
+    """
+    target = cache_root() / name
+    wanted = _recipe_digest(recipe)
+    receipt = receipt_of(target)
+    if receipt is not None and receipt.get("recipe") == wanted:
+        return target
+    print(f"[prepare] {name} ...", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as scratch:
+        folder = Path(scratch) / "content"
+        folder.mkdir()
+        build(folder)
+        publish(folder, target, {"recipe": wanted, "files": digests(folder)})
+    print(f"[prepare] {name}: {time.perf_counter() - started:.0f} s, {target}", file=sys.stderr, flush=True)
+    return target
+
+
+def _recipe_digest(recipe: tuple[Path, ...]) -> str:
+    return hashlib.sha256("\n".join(digest(p) for p in recipe).encode()).hexdigest()
