@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from autoq.config.rules import budget, criteria, objective, space_rules
-from autoq.config.schema import Dataloader, Job
+from autoq.config.data_schema import Dataloader
+from autoq.config.rules import budget, criteria, objective, space
+from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
+from autoq.core.batch import TensorSpec
 from autoq.core.errors import ConfigError
 from autoq.core.registry import make_adaptor, strategy_factory
-from autoq.core.task import Description, Split
-from autoq.data.sources import DataSource, open_dataloader, split
-from autoq.evaluation.metrics import Metric, make_metric
+from autoq.core.task import MetricInfo, Split
+from autoq.data.source import DataSource
+from autoq.data.sources import open_data, open_dataloader, split
+from autoq.evaluation.metrics import Metric, make_metrics
 from autoq.evaluation.postprocess import Postprocess, make_postprocess
 from autoq.tuning.judge import Judge
 from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer
 from autoq.tuning.tuner import TuningSettings
-from autoq.tuning.workbench import LatencySettings, Setup, Workbench
+from autoq.tuning.workbench import JobData, LatencySettings, Setup, Workbench
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class PythonParts:
     """
 
     model: Any = None
-    calibration: DataSource | None = None
-    evaluation: DataSource | None = None
+    calibration: Any = None
+    evaluation: Any = None
     eval_func: Callable[[object], float] | None = None
     metrics: Sequence[Metric] | None = None
     postprocess: Postprocess | None = None
@@ -52,27 +54,28 @@ def workbench_of(job: Job, parts: PythonParts = NO_PARTS) -> Workbench:
     Raises:
         AutoqError: The model or the data cannot be used.
     """
+    return Workbench(setup_of(job, parts))
+
+
+def setup_of(job: Job, parts: PythonParts = NO_PARTS) -> Setup:
+    """What a workbench for this job is made of; loads nothing yet.
+
+    Raises:
+        AutoqError: The framework or the model is not there.
+    """
     performance, accuracy = job.evaluation.performance, job.evaluation.accuracy
-    source = ModelSource(
-        parts.model if parts.model is not None else _model_path(job),
-        tuple(job.model.inputs),
-        tuple(job.model.outputs),
-    )
-    data = _Data(job, parts)
-    batch_size = performance.batch_size or (accuracy.dataloader.batch_size if accuracy is not None else 1)
-    needs_data = job.quantization.approach != "post_training_dynamic_quant"
-    setup = Setup(
+    loader = accuracy.dataloader if accuracy is not None else None
+    model = parts.model if parts.model is not None else _model_path(job)
+    return Setup(
         framework=job.model.framework,
         adaptor=make_adaptor(job.model.framework),
-        source=source,
-        calibration=data.calibration() if needs_data else None,
+        source=ModelSource(model, tuple(job.model.inputs), tuple(job.model.outputs)),
+        open_data=lambda inputs: _open_data(job, parts, inputs),
         sampling_size=job.quantization.calibration.sampling_size,
-        make_scorer=data.scorer,
-        sample_inputs=data.sample_inputs,
         latency=LatencySettings(
             performance.warmup,
             performance.iterations,
-            batch_size,
+            performance.batch_size or (loader.batch_size if loader is not None else 1),
             job.tuning.accuracy_criterion.confidence,
         ),
         options=RunOptions(performance.cores_per_instance),
@@ -80,71 +83,66 @@ def workbench_of(job: Job, parts: PythonParts = NO_PARTS) -> Workbench:
         seed=job.tuning.random_seed,
         settings={"performance": performance.model_dump(mode="json"), "seed": job.tuning.random_seed},
     )
-    return Workbench(setup)
 
 
-class _Data:
-    """The job's data, each source opened once."""
-
-    def __init__(self, job: Job, parts: PythonParts) -> None:
-        self._job = job
-        self._parts = parts
-        self._splits = cache(self._open_splits)
-
-    def calibration(self) -> DataSource:
-        if self._parts.calibration is not None:
-            return self._parts.calibration
-        spec = self._job.quantization.calibration.dataloader
-        if spec is not None:
-            return self._open(spec)
-        evaluation = self._splits()
-        if Split.TUNE not in evaluation:
+def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> JobData:
+    splits = _splits(job, parts, inputs)
+    tune = splits.get(Split.TUNE)
+    calibration = None
+    if job.quantization.approach != "post_training_dynamic_quant":
+        spec = job.quantization.calibration.dataloader
+        calibration = _python_data(parts.calibration, "calib_dataloader", job, inputs)
+        if calibration is None:
+            calibration = open_dataloader(spec, job.base, inputs) if spec is not None else tune
+        if calibration is None:
             raise ConfigError(
                 "static quantization needs calibration data",
                 hint="give quantization.calibration.dataloader, or calib_dataloader from Python",
             )
-        return evaluation[Split.TUNE]
+    return JobData(_scorer(job, parts, splits), calibration, tune or calibration)
 
-    def scorer(self, model: Any) -> Scorer:
-        if self._parts.eval_func is not None:
-            higher = self._job.tuning.accuracy_criterion.higher_is_better
-            return BlackBoxScorer(self._parts.eval_func, higher is not False)
-        sources = self._splits()
-        if not sources:
-            raise ConfigError(
-                "there is no way to score a model",
-                hint="give evaluation.accuracy with a metric and a dataloader, or eval_dataloader or eval_func",
-            )
-        accuracy = self._job.evaluation.accuracy
-        specs = self._parts.metrics if self._parts.metrics is not None else make_metrics(self._job)
-        postprocess = self._parts.postprocess
-        if postprocess is None:
-            steps = accuracy.postprocess if accuracy is not None else []
-            postprocess = make_postprocess([(s.name, s.arguments) for s in steps])
-        settings = accuracy.model_dump_json(exclude={"dataloader", "held_out"}) if accuracy is not None else ""
-        return DataScorer(sources, specs, postprocess, tuple(model.inputs), settings)
 
-    def sample_inputs(self, model: Any) -> DataSource | None:
-        del model
-        return self._splits().get(Split.TUNE) or self._parts.calibration
-
-    def _open_splits(self) -> dict[Split, DataSource]:
-        accuracy, seed = self._job.evaluation.accuracy, self._job.tuning.random_seed
-        if self._parts.evaluation is not None:
-            whole, held_out = self._parts.evaluation, accuracy.held_out if accuracy is not None else 0.0
-        elif accuracy is not None:
-            whole, held_out = self._open(accuracy.dataloader), accuracy.held_out
-        else:
+def _splits(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> dict[Split, DataSource]:
+    accuracy = job.evaluation.accuracy
+    if parts.eval_func is not None:
+        return {}
+    whole = _python_data(parts.evaluation, "eval_dataloader", job, inputs)
+    if whole is None:
+        if accuracy is None or accuracy.dataloader is None:
             return {}
-        if isinstance(held_out, Dataloader):
-            return {Split.TUNE: whole, Split.HELD_OUT: self._open(held_out)}
-        if held_out == 0:
-            return {Split.TUNE: whole}
-        tune, rest = split(whole, held_out, seed)
-        return {Split.TUNE: tune, Split.HELD_OUT: rest}
+        whole = open_dataloader(accuracy.dataloader, job.base, inputs)
+    held_out = accuracy.held_out if accuracy is not None else 0.0
+    if isinstance(held_out, Dataloader):
+        return {Split.TUNE: whole, Split.HELD_OUT: open_dataloader(held_out, job.base, inputs)}
+    if held_out == 0:
+        return {Split.TUNE: whole}
+    tune, rest = split(whole, held_out, job.tuning.random_seed)
+    return {Split.TUNE: tune, Split.HELD_OUT: rest}
 
-    def _open(self, spec: Dataloader) -> DataSource:
-        return open_dataloader(spec, self._job.base, None)
+
+def _python_data(data: Any, name: str, job: Job, inputs: Sequence[TensorSpec]) -> DataSource | None:
+    if data is None:
+        return None
+    accuracy = job.evaluation.accuracy
+    loader = accuracy.dataloader if accuracy is not None else None
+    size = loader.batch_size if loader is not None else 1
+    return open_data(data, batch_size=size, input_specs=inputs, where=name)
+
+
+def _scorer(job: Job, parts: PythonParts, splits: Mapping[Split, DataSource]) -> Scorer:
+    accuracy = job.evaluation.accuracy
+    if parts.eval_func is not None:
+        return BlackBoxScorer(parts.eval_func, job.tuning.accuracy_criterion.higher_is_better is not False)
+    if not splits:
+        raise ConfigError(
+            "there is no way to score a model",
+            hint="give evaluation.accuracy with a metric and a dataloader, or eval_dataloader or eval_func",
+        )
+    postprocess = parts.postprocess
+    if postprocess is None:
+        postprocess = make_postprocess([(s.name, s.arguments) for s in accuracy.postprocess] if accuracy else [])
+    settings = accuracy.model_dump_json(include={"metric", "postprocess"}) if accuracy is not None else ""
+    return DataScorer(splits, metrics_of(job, parts), postprocess, settings)
 
 
 def _model_path(job: Job) -> str:
@@ -153,28 +151,25 @@ def _model_path(job: Job) -> str:
     return str(job.resolve(job.model.path))
 
 
-def make_metrics(job: Job) -> list[Metric]:
-    """The job's metrics.
+def metrics_of(job: Job, parts: PythonParts = NO_PARTS) -> Sequence[Metric]:
+    """The metrics of a job, or those handed over in their place.
 
     Raises:
-        ConfigError: There are none, one is unknown, or two are the same.
+        ConfigError: There are none, or one is unknown.
     """
+    if parts.metrics is not None:
+        return parts.metrics
     accuracy = job.evaluation.accuracy
     if accuracy is None:
-        raise ConfigError("the job names no metric", hint="give evaluation.accuracy.metric")
-    found = [make_metric(m.name, m.arguments) for m in accuracy.metric]
-    names = [m.name for m in found]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"metric '{twice}' is named twice", hint="give each metric once, with its own limit")
-    return found
+        raise ConfigError("the job names no metric", hint="give evaluation.accuracy.metric, or metric from Python")
+    return make_metrics(accuracy.metric)
 
 
-def judge_of(job: Job, description: Description, metrics: Sequence[Metric] | None) -> Judge:
-    """The judge of a job whose metrics turned out as `description` says; None for a black-box function."""
-    direction = {m.name: m.higher_is_better for m in description.metrics}
+def judge_of(job: Job, found: Sequence[MetricInfo], metrics: Sequence[Metric] | None) -> Judge:
+    """The judge of a job whose metrics turned out as `found`; `metrics` is None for a black-box function."""
+    direction = {m.name: m.higher_is_better for m in found}
     return Judge(
-        criteria(job, [m.name for m in description.metrics], direction.__getitem__),
+        criteria(job, [m.name for m in found], direction.__getitem__),
         metrics,
         objective(job),
         job.tuning.random_seed,
@@ -184,14 +179,12 @@ def judge_of(job: Job, description: Description, metrics: Sequence[Metric] | Non
 def settings_of(job: Job, parts: PythonParts = NO_PARTS) -> TuningSettings:
     """What the tuner needs of a job."""
     strategy = job.tuning.strategy
-    metrics = None
-    if parts.eval_func is None:
-        metrics = parts.metrics if parts.metrics is not None else make_metrics(job)
+    metrics = metrics_of(job, parts) if parts.eval_func is None else None
     return TuningSettings(
-        rules=space_rules(job),
+        make_space=lambda table: space(job, table),
         make_strategy=strategy_factory(strategy.name),
         strategy_options=dict(strategy.model_extra or {}),
         budget=budget(job),
         seed=job.tuning.random_seed,
-        make_judge=lambda description: judge_of(job, description, metrics),
+        make_judge=lambda description: judge_of(job, description.metrics, metrics),
     )

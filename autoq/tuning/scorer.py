@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from autoq.core.adaptor import Candidate
-from autoq.core.batch import Batch, TensorSpec
 from autoq.core.errors import EvaluationError
 from autoq.core.records import Records
 from autoq.core.task import MetricInfo, Split
-from autoq.data.check import check_inputs
-from autoq.data.sources import DataSource
+from autoq.data.source import DataSource, count_samples
 from autoq.evaluation.metrics import Metric
 from autoq.evaluation.postprocess import Postprocess
 from autoq.evaluation.scoring import score_batches
@@ -52,7 +50,6 @@ class DataScorer:
     sources: Mapping[Split, DataSource]
     measures: Sequence[Metric]
     postprocess: Postprocess
-    inputs: Sequence[TensorSpec]
     settings: str
     _counts: dict[Split, int] = field(default_factory=dict)
 
@@ -66,8 +63,7 @@ class DataScorer:
         """Samples per split; a stream of unknown length is walked once to count them."""
         for split, source in self.sources.items():
             if split not in self._counts:
-                known = source.samples
-                self._counts[split] = sum(b.samples for b in source.batches()) if known is None else known
+                self._counts[split] = count_samples(source)
         return self._counts
 
     @property
@@ -83,14 +79,11 @@ class DataScorer:
         progress(0, total)
         return score_batches(
             candidate.predict,
-            self._checked(self.sources[split].batches(start, stop)),
+            self.sources[split].batches(start, stop),
             self.postprocess,
             self.measures,
             lambda done: progress(done, total),
         )
-
-    def _checked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        return (check_inputs(batch, self.inputs) for batch in batches)
 
 
 @dataclass(frozen=True)

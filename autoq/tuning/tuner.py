@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoq.core.budget import Budget
+from autoq.core.capability import CapabilityTable
 from autoq.core.errors import AutoqError, StoppedByUserError
 from autoq.core.plan import FP32_PLAN, Done, Wait
 from autoq.core.runner import TrialRunner
-from autoq.core.space import Space, SpaceRules
+from autoq.core.space import Space
 from autoq.core.strategy import Strategy, StrategyFactory
 from autoq.core.task import Calibrate, Description
 from autoq.store.artifacts import JobFolder
@@ -29,7 +30,7 @@ class TuningSettings:
     """What of a job the tuner needs.
 
     Attributes:
-        rules: The job's restrictions of the space.
+        make_space: From the capability table to what may be searched.
         make_strategy: Factory of the strategy.
         strategy_options: Its options.
         budget: When the search ends.
@@ -37,7 +38,7 @@ class TuningSettings:
         make_judge: From the description to the judge.
     """
 
-    rules: SpaceRules
+    make_space: Callable[[CapabilityTable], Space]
     make_strategy: StrategyFactory
     strategy_options: Mapping[str, Any]
     budget: Budget
@@ -103,7 +104,7 @@ class Tuner:
         desk, settings = self._desk, self._settings
         with desk.phase("load"):
             description = desk.runner.open(desk.listener.progress)
-        space = Space.of(description.table, settings.rules)
+        space = settings.make_space(description.table)
         desk.listener.opened(description, space)
         desk.store.set_fact(desk.job_id, "evidence", description.evidence)
         ledger = Ledger(desk.store, desk.job_id, description.evidence)

@@ -16,7 +16,7 @@ import numpy as np
 
 from autoq.calibration.cache import CalibrationCache, CalibrationKey
 from autoq.core.adaptor import Adaptor, Candidate, ModelSource, RunOptions
-from autoq.core.batch import Batch, Inputs, Outputs
+from autoq.core.batch import Batch, Inputs, Outputs, TensorSpec
 from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError, DataError, EvaluationError, TrialError
@@ -43,7 +43,6 @@ from autoq.core.task import (
     Task,
 )
 from autoq.core.trial import Failure, FailureKind, Latency
-from autoq.data.check import check_inputs
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
 from autoq.tuning.environment import describe_environment, versions
@@ -75,16 +74,29 @@ class LatencySettings:
 
 
 @dataclass(frozen=True)
+class JobData:
+    """A job's data, opened for a model's inputs.
+
+    Attributes:
+        scorer: Scores candidates.
+        calibration: Samples that fix ranges; None when nothing static is tuned.
+        latency: Samples that latency is measured with.
+    """
+
+    scorer: Scorer
+    calibration: DataSource | None
+    latency: DataSource | None
+
+
+@dataclass(frozen=True)
 class Setup:
     """Everything a workbench is made of."""
 
     framework: str
     adaptor: Adaptor[Any]
     source: ModelSource
-    calibration: DataSource | None
+    open_data: Callable[[Sequence[TensorSpec]], JobData]
     sampling_size: int
-    make_scorer: Callable[[Any], Scorer]
-    sample_inputs: Callable[[Any], DataSource | None]
     latency: LatencySettings
     options: RunOptions
     cache: Path
@@ -100,7 +112,7 @@ class Workbench:
         self._adaptor = setup.adaptor
         self._model = self._adaptor.load(setup.source)
         self._table: CapabilityTable = self._adaptor.capabilities(self._model)
-        self._scorer = setup.make_scorer(self._model)
+        self._data = setup.open_data(self._model.inputs)
         self._calibration: Calibration | None = None
         self._candidates: dict[str, Candidate] = {}
         self._latency_inputs: Inputs | None = None
@@ -109,15 +121,15 @@ class Workbench:
     def describe(self) -> Description:
         """What this job's model and data are."""
         setup, model = self._setup, self._model
-        samples = dict(self._scorer.samples)
+        samples = dict(self._data.scorer.samples)
         if not samples.get(Split.TUNE):
             raise DataError("there is no evaluation sample to tune on", hint="check evaluation.accuracy.dataloader")
         evidence = digest_of(
             {
                 "framework": setup.framework,
                 "model": model.fingerprint,
-                "calibration": self._calibration_key().digest if setup.calibration is not None else None,
-                "evaluation": list(self._scorer.fingerprint),
+                "calibration": self._calibration_key().digest if self._data.calibration is not None else None,
+                "evaluation": list(self._data.scorer.fingerprint),
                 "settings": dict(setup.settings),
                 "threads": setup.options.threads,
                 "versions": {**versions(), **self._adaptor.usability().versions},
@@ -130,7 +142,7 @@ class Workbench:
             inputs=tuple(model.inputs),
             outputs=tuple(model.outputs),
             size_bytes=model.size_bytes,
-            metrics=tuple(self._scorer.metrics),
+            metrics=tuple(self._data.scorer.metrics),
             samples=samples,
             batch_size=setup.latency.batch_size,
             environment=describe_environment(setup.options.threads),
@@ -175,7 +187,7 @@ class Workbench:
     # -- calibration -------------------------------------------------------------------------------------------
 
     def _calibration_key(self) -> CalibrationKey:
-        source = self._setup.calibration
+        source = self._data.calibration
         assert source is not None
         return CalibrationKey(
             self._model.fingerprint,
@@ -186,7 +198,7 @@ class Workbench:
 
     def _calibrate(self, progress: ProgressListener) -> Calibrated:
         started = time.perf_counter()
-        source, wanted = self._setup.calibration, self._setup.sampling_size
+        source, wanted = self._data.calibration, self._setup.sampling_size
         if source is None:
             return Calibrated(0.0, 0, 0, cached=False)
         collected = False
@@ -195,7 +207,7 @@ class Workbench:
             done = 0
             progress(Progress("calibrate", 0, wanted))
             for batch in source.batches(0, wanted):
-                yield check_inputs(batch, self._model.inputs)
+                yield batch
                 done += batch.samples
                 progress(Progress("calibrate", done, wanted))
             if done == 0:
@@ -214,7 +226,7 @@ class Workbench:
 
     def _candidate(self, plan: Plan) -> Candidate:
         if plan.digest not in self._candidates:
-            if self._calibration is None and not plan.is_float and self._setup.calibration is not None:
+            if self._calibration is None and not plan.is_float and self._data.calibration is not None:
                 self._calibrate(lambda _: None)
             self._candidates[plan.digest] = self._adaptor.apply(
                 self._model, plan, self._calibration, self._setup.options
@@ -233,7 +245,9 @@ class Workbench:
         built = time.perf_counter()
         report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
         records = (
-            self._scorer.score(candidate, task.split, task.start, task.stop, report) if task.stop > task.start else {}
+            self._data.scorer.score(candidate, task.split, task.start, task.stop, report)
+            if task.stop > task.start
+            else {}
         )
         scored = time.perf_counter()
         latency = None
@@ -252,13 +266,13 @@ class Workbench:
 
     def _inputs(self) -> Inputs:
         if self._latency_inputs is None:
-            source = self._setup.sample_inputs(self._model)
+            source = self._data.latency
             if source is None:
                 raise DataError("there are no samples to measure latency with", hint="give a calibration dataloader")
             batch = next(iter(source.batches(0, self._setup.latency.batch_size)), None)
             if batch is None:
                 raise DataError("the evaluation data are empty", hint="check evaluation.accuracy.dataloader")
-            self._latency_inputs = check_inputs(batch, self._model.inputs).inputs
+            self._latency_inputs = batch.inputs
         return self._latency_inputs
 
     def _latencies(self, plans: Sequence[Plan], effort: LatencyEffort) -> tuple[Latency, ...]:

@@ -1,0 +1,156 @@
+"""What a tuning run looks like while it runs: phase, trials, the best so far, time left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from autoq.cli.words import accuracy_text, duration, latency_text, size_text, verdict_text
+from autoq.core.budget import Budget
+from autoq.core.space import Space
+from autoq.core.task import Description, Progress
+from autoq.core.trial import Trial
+
+_ROWS = 12
+
+PHASES = {
+    "load": "Loading model and data",
+    "baseline": "Scoring fp32",
+    "calibrate": "Calibrating",
+    "search": "Searching",
+    "finalists": "Measuring the finalists",
+    "verdict": "Scoring held-out samples",
+    "memory": "Measuring memory",
+    "save": "Saving",
+}
+
+
+class LiveView:
+    """A listener that draws on a terminal, or prints one line a trial where there is none."""
+
+    def __init__(self, console: Console, name: str, budget: Budget) -> None:
+        self._console = console
+        self._name = name
+        self._budget = budget
+        self._started = time.monotonic()
+        self._search_started: float | None = None
+        self._phase = "load"
+        self._progress: Progress | None = None
+        self._trials: list[Trial] = []
+        self._best: Trial | None = None
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def phase(self, name: str) -> None:
+        """A phase begins."""
+        self._phase, self._progress = name, None
+        if name == "search":
+            self._search_started = time.monotonic()
+        self._say(f"{PHASES.get(name, name)} …")
+
+    def progress(self, progress: Progress) -> None:
+        """The running task got further."""
+        self._progress = progress
+
+    def opened(self, description: Description, space: Space) -> None:
+        """Model and data are known."""
+        samples = ", ".join(f"{count} {split}" for split, count in description.samples.items() if count)
+        self._say(
+            f"{len(description.table)} ops, {len(space.units)} with a choice, {_plans(space.size)} plans; "
+            f"samples: {samples}; model {size_text(description.size_bytes)}"
+        )
+
+    def trial(self, trial: Trial) -> None:
+        """A trial ended."""
+        self._trials.append(trial)
+        if (
+            trial.accepted
+            and trial.objective is not None
+            and (self._best is None or trial.objective < (self._best.objective or 1.0))
+        ):
+            self._best = trial
+        if not self._console.is_terminal:
+            self._say(
+                f"trial {trial.number:>3}  {accuracy_text(trial):<28} {latency_text(trial.latency):<24} "
+                f"{size_text(trial.size_bytes):>9}  {verdict_text(trial)}  {trial.proposal.note}"
+            )
+
+    def _say(self, line: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _render(self) -> RenderableType:
+        parts: list[RenderableType] = [self._headline(), self._bar()]
+        if self._trials:
+            parts.append(self._table())
+        return Group(*parts)
+
+    def _headline(self) -> Text:
+        elapsed = time.monotonic() - self._started
+        text = Text.assemble((self._name, "bold"), "  ", (PHASES.get(self._phase, self._phase), "cyan"))
+        text.append(f"  {duration(elapsed)} elapsed")
+        left = self._time_left()
+        if left is not None:
+            text.append(f", at most {duration(left)} of search left")
+        return text
+
+    def _time_left(self) -> float | None:
+        if self._phase != "search" or self._search_started is None:
+            return None
+        spent, searched = time.monotonic() - self._search_started, len(self._trials) - 1
+        bounds = []
+        if self._budget.timeout is not None:
+            bounds.append(self._budget.timeout - spent)
+        if self._budget.max_trials is not None and searched > 0:
+            bounds.append((self._budget.max_trials - searched) * spent / searched)
+        return max(min(bounds), 0.0) if bounds else None
+
+    def _bar(self) -> RenderableType:
+        progress = self._progress
+        if progress is None:
+            return Text("")
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=progress.total, completed=progress.done, width=40, pulse=progress.total is None)
+        grid.add_row(progress.phase, bar, f"{progress.done}/{progress.total or '?'}")
+        return grid
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("trial", "what", "accuracy", "latency / fp32", "size", "verdict"):
+            table.add_column(heading, justify="right" if heading == "trial" else "left", no_wrap=heading != "what")
+        shown = self._trials[-_ROWS:]
+        if self._best is not None and self._best not in shown:
+            shown = [self._best, *shown[1:]]
+        for trial in shown:
+            style = "bold green" if trial is self._best else "dim" if trial.failure else ""
+            table.add_row(
+                str(trial.number),
+                trial.proposal.note,
+                accuracy_text(trial),
+                latency_text(trial.latency),
+                size_text(trial.size_bytes),
+                verdict_text(trial),
+                style=style,
+            )
+        return table
+
+
+def _plans(count: int) -> str:
+    return f"{count:,}" if count < 10**6 else f"{float(count):.1e}" if count < 10**300 else "more than 1e300"

@@ -1,0 +1,121 @@
+"""One job, from its description to a result on disk: what `autoq.fit` and `autoq tune` both do."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autoq.config.json_schema import job_to_json, job_to_yaml
+from autoq.config.schema import Job
+from autoq.core.digest import digest_of
+from autoq.core.errors import StoreError
+from autoq.core.runner import TrialRunner
+from autoq.report.html import write_report
+from autoq.result import Result
+from autoq.store.artifacts import JobFolder
+from autoq.store.repository import Store
+from autoq.summary import document_of
+from autoq.tuning.assemble import NO_PARTS, PythonParts, settings_of, workbench_of
+from autoq.tuning.bundle import write_bundle
+from autoq.tuning.in_process import InProcessRunner
+from autoq.tuning.outcome import TuningListener
+from autoq.tuning.subprocess_runner import SubprocessRunner
+from autoq.tuning.tuner import Tuner
+
+
+def job_digest(job: Job) -> str:
+    """Content address of what a job means; where it runs and when it stops may change between resumes."""
+    body = job_to_json(job)
+    tuning = {k: v for k, v in body.get("tuning", {}).items() if k not in ("exit_policy", "workspace")}
+    return digest_of({**{k: v for k, v in body.items() if k not in ("runner", "base")}, "tuning": tuning})
+
+
+def run_job(
+    job: Job,
+    listener: TuningListener,
+    *,
+    parts: PythonParts = NO_PARTS,
+    resume: bool = False,
+    on_start: Callable[[Path], None] | None = None,
+) -> Result:
+    """Tune one job and write its report.
+
+    Args:
+        job: The job.
+        listener: Told what happens while it happens.
+        parts: What Python hands over; such jobs run in this process.
+        resume: Go on with the latest job of the same content in the workspace.
+        on_start: Called with the job's folder before anything else happens.
+
+    Raises:
+        AutoqError: The job cannot run; what was measured so far is kept.
+    """
+    workspace = job.resolve(job.tuning.workspace)
+    with Store.open(workspace) as store:
+        job_id = _job_row(store, job, resume=resume)
+        folder = JobFolder(workspace, job_id)
+        folder.folder.mkdir(parents=True, exist_ok=True)
+        if on_start is not None:
+            on_start(folder.folder)
+        with store.lock_job(job_id):
+            runner = _runner(job, parts, folder)
+            tuner = Tuner(runner, store, job_id, folder, settings_of(job, parts), listener)
+            store.set_status(job_id, "running")
+            with _stopping_on_interrupt(tuner.stop):
+                try:
+                    outcome = tuner.run()
+                except BaseException:
+                    store.set_status(job_id, "stopped")
+                    raise
+            document = document_of(outcome, job)
+            write_report(document, folder.folder)
+            write_bundle(folder.bundle, job, outcome, store.fact(job_id, "costs"))
+            finished = outcome.stop_reason != "stopped by the user"
+            store.set_status(job_id, "finished" if finished else "stopped")
+    return Result(outcome, document, job.model.framework, job.evaluation.performance.cores_per_instance)
+
+
+def _job_row(store: Store, job: Job, *, resume: bool) -> str:
+    digest = job_digest(job)
+    if resume:
+        row = store.latest_job(digest)
+        if row is None:
+            raise StoreError(
+                "there is no job to resume: this job file was not run before in this workspace, or it was changed",
+                hint="run it without --resume; measurements of the same model and data are used again all the same",
+            )
+        return row.id
+    body: dict[str, Any] = {"job": job_to_json(job), "yaml": job_to_yaml(job)}
+    return store.create_job(job.model.name, digest, body).id
+
+
+def _runner(job: Job, parts: PythonParts, folder: JobFolder) -> TrialRunner:
+    if parts is not NO_PARTS or job.runner.kind == "in_process":
+        return InProcessRunner(lambda: workbench_of(job, parts))
+    return SubprocessRunner(
+        job_to_json(job), folder.child_log, memory_limit=job.runner.memory, trial_timeout=job.runner.timeout
+    )
+
+
+@contextmanager
+def _stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C ends the search and keeps the best so far; the second one is an ordinary Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: object) -> None:
+        del number, frame
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
