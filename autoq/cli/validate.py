@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from autoq.config.problem import Problem, config_error
 from autoq.config.rules import budget, criteria, objective
 from autoq.config.schema import Dataloader, Job
 from autoq.config.sizes import format_size
+from autoq.core.criterion import Criterion
 from autoq.core.errors import ConfigError
 
 
@@ -40,10 +41,11 @@ def command(
         _write_schema(schema_out)
     if job_file is not None:
         job = load_job(job_file)
-        problems = [*missing_files(job), *_unknown_metrics(job)]
+        directions, problems = _metrics(job)
+        problems += missing_files(job)
         if problems:
             raise config_error(problems, job.origin.name)
-        _print_summary(job, job_file)
+        _print_summary(job, job_file, criteria(job, list(directions), directions.__getitem__))
 
 
 def _schema_text() -> str:
@@ -64,32 +66,40 @@ def _write_schema(path: Path) -> None:
     )
 
 
-def _unknown_metrics(job: Job) -> Iterator[Problem]:
+def _metrics(job: Job) -> tuple[dict[str, bool], list[Problem]]:
+    """Whether higher is better, by metric, and what is wrong with the metrics."""
     # Imported here: metrics bring scikit-learn, which a look at the help text should not wait for.
     from autoq.evaluation.metrics import make_metric
 
+    directions: dict[str, bool] = {}
+    problems: list[Problem] = []
     accuracy = job.evaluation.accuracy
-    for index, metric in enumerate(accuracy.metric if accuracy is not None else ()):
+    sections = accuracy.metric if accuracy is not None else []
+    for index, section in enumerate(sections):
         try:
-            make_metric(metric.name, metric.arguments, metric.higher_is_better)
+            metric = make_metric(section.name, section.arguments, section.higher_is_better)
         except ConfigError as error:
             mark = job.origin.mark(("evaluation", "accuracy", "metric", index))
-            yield Problem(error.message, error.hint, mark)
+            problems.append(Problem(error.message, error.hint, mark))
+        else:
+            count = sum(s.name == section.name for s in sections[: index + 1])
+            directions[section.name if count == 1 else f"{section.name}#{count}"] = metric.higher_is_better
+    return directions, problems
 
 
-def _print_summary(job: Job, job_file: Path) -> None:
+def _print_summary(job: Job, job_file: Path, promises: Sequence[Criterion]) -> None:
     console.print(f"{job_file} is valid", style="bold green", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for title, text in _summary(job):
+    for title, text in _summary(job, promises):
         table.add_row(title, Text(text))
     console.print(table)
     for note in _notes(job):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _summary(job: Job) -> Iterator[tuple[str, str]]:
+def _summary(job: Job, promises: Sequence[Criterion]) -> Iterator[tuple[str, str]]:
     quantization, accuracy, performance = job.quantization, job.evaluation.accuracy, job.evaluation.performance
     path = job.resolve(job.model.path or "")
     size = f", {format_size(path.stat().st_size)}" if path.is_file() else ""
@@ -101,8 +111,7 @@ def _summary(job: Job) -> Iterator[tuple[str, str]]:
         source = _described(loader) if loader is not None else "the evaluation data"
         yield "calibration", f"{quantization.calibration.sampling_size} samples of {source}"
     if accuracy is not None and accuracy.dataloader is not None:
-        names = [m.name for m in accuracy.metric]
-        yield "promise", "; ".join(c.label for c in criteria(job, _labels(names), lambda _: True))
+        yield "promise", "; ".join(c.label for c in promises)
         yield "scored on", _described(accuracy.dataloader)
         held_out = accuracy.held_out
         if isinstance(held_out, Dataloader):
@@ -113,7 +122,8 @@ def _summary(job: Job) -> Iterator[tuple[str, str]]:
     total = sum(weight for _, weight in weights)
     yield "objective", " + ".join(f"{w / total:.3g} × {q}" if len(weights) > 1 else str(q) for q, w in weights)
     instances = f" × {performance.num_of_instance} instances" if performance.num_of_instance > 1 else ""
-    yield "measured with", f"{performance.cores_per_instance or 'all'} threads{instances}"
+    threads = performance.cores_per_instance
+    yield "measured with", ("1 thread" if threads == 1 else f"{threads or 'all'} threads") + instances
     yield "search", f"{job.tuning.strategy.name}, {_ends(job)}"
     limits = [f"at most {format_size(job.runner.memory)}"] if job.runner.memory else []
     limits += [f"{duration(job.runner.timeout)} per trial"] if job.runner.timeout else []
@@ -122,11 +132,6 @@ def _summary(job: Job) -> Iterator[tuple[str, str]]:
         ", ".join(["this process" if job.runner.kind == "in_process" else "a child process", *limits]),
     )
     yield "workspace", str(job.resolve(job.tuning.workspace))
-
-
-def _labels(names: list[str]) -> list[str]:
-    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [name if count == 1 else f"{name}#{count}" for name, count in zip(names, counts, strict=True)]
 
 
 def _described(loader: Dataloader) -> str:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from autoq.config.loader import job_from_mapping
+from autoq.config.explain import explain
+from autoq.config.positions import Origin
+from autoq.config.problem import config_error
 from autoq.config.scalars import TrapError, resolve_plain
 from autoq.config.schema import Job
 from autoq.core.errors import ConfigError
@@ -52,13 +55,17 @@ def job_to_json(job: Job) -> dict[str, Any]:
 
 
 def job_from_json(data: dict[str, Any]) -> Job:
-    """Rebuild from `job_to_json`.
+    """Rebuild from `job_to_json`. Settings are not checked against each other again.
 
     Raises:
         ConfigError: The data are not a job of this version.
     """
     sections = {k: v for k, v in data.items() if k != "base"}
-    return job_from_mapping(sections, Path(data.get("base", "")))
+    try:
+        job = Job.model_validate(sections)
+    except ValidationError as error:
+        raise config_error(explain(error, sections, Origin()), "") from None
+    return job.placed(Path(data.get("base", "")), Origin())
 
 
 def _plain(job: Job, *, defaults: bool) -> dict[str, Any]:
