@@ -1,1 +1,1 @@
-"""Where calibration and evaluation samples come from."""
+"""Samples for calibration and evaluation: files, folders, Python callables and iterables, all read the same way."""

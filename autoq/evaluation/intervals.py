@@ -40,7 +40,8 @@ def loss_interval(
         criterion: Fixes unit, direction and confidence.
         metric: The metric the records belong to.
         candidate: The candidate's records.
-        baseline: fp32's records of the same samples; when it is the same object as `candidate`, the loss is exactly 0.
+        baseline: fp32's records of the same samples. When both are views of one array they are fp32 against itself,
+            and the loss is exactly 0.
         seed: Equal seeds give equal intervals.
         resamples: Bootstrap replicates at most; large records of a metric of the whole set get fewer.
 
@@ -56,7 +57,7 @@ def loss_interval(
         raise DataError(f"cannot compare {len(candidate)} samples of a candidate with {len(baseline)} of fp32")
     value, reference = metric.score(candidate, baseline), metric.score(baseline, baseline)
     loss = criterion.loss(value, reference)
-    if candidate is baseline:
+    if np.may_share_memory(candidate.values, baseline.values):
         return value, reference, Interval(loss, loss, loss, criterion.confidence)
     ours, theirs = metric.per_sample(candidate, baseline), metric.per_sample(baseline, baseline)
     if ours is not None and theirs is not None:

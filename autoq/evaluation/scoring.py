@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.core.errors import DataError, EvaluationError
 from autoq.core.records import Records
 from autoq.evaluation.metrics.base import Metric
-
-Postprocess = Callable[[Outputs, Batch], Any]
+from autoq.evaluation.postprocess.base import Postprocess
 
 
 class NotFiniteError(EvaluationError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from autoq.core.records import Records
 Floats = NDArray[np.float64]
 
 
+@runtime_checkable
 class Metric(Protocol):
     """Turns predictions into one record per sample, and records into a score."""
 

@@ -123,11 +123,15 @@ def metric_names() -> list[str]:
     return sorted([*_MAKERS, *ALIASES])
 
 
-def make_metric(name: str, arguments: Mapping[str, Any] | None = None, higher_is_better: bool | None = None) -> Metric:
-    """A metric by name, or a user's ``package.module:function``.
+def make_metric(
+    name: str | Callable[[Any, Any], float],
+    arguments: Mapping[str, Any] | None = None,
+    higher_is_better: bool | None = None,
+) -> Metric:
+    """A metric by name, or a user's function or its ``package.module:function``.
 
     Args:
-        name: A name of `metric_names`, or a function ``(predictions, labels) -> float``.
+        name: A name of `metric_names`, a function ``(predictions, labels) -> float``, or where it lies.
         arguments: The metric's arguments; a function gets them as keyword arguments.
         higher_is_better: Direction of a user's function (better when higher by default); for a named metric it may
             only repeat the metric's own.
@@ -136,8 +140,11 @@ def make_metric(name: str, arguments: Mapping[str, Any] | None = None, higher_is
         ConfigError: Unknown name or argument, or a direction that contradicts the metric's.
     """
     given = dict(arguments or {})
+    higher = True if higher_is_better is None else higher_is_better
+    if not isinstance(name, str):
+        shown = getattr(name, "__name__", type(name).__name__)
+        return FunctionMetric(shown, higher, function=name, arguments=tuple(given.items()))
     if is_function_name(name):
-        higher = True if higher_is_better is None else higher_is_better
         return FunctionMetric(name, higher, function=load_function(name), arguments=tuple(given.items()))
     maker = _MAKERS.get(ALIASES.get(name, name))
     if maker is None:
