@@ -77,6 +77,7 @@ def _module_of(node: onnx.NodeProto) -> str:
     for note in node.metadata_props:
         if note.key == "namespace":
             scopes = [part.partition(":")[0].strip() for part in note.value.split("/")]
-            inner = [s for s in scopes[:-1] if s]
+            # The exporter's own placeholder starts with an underscore and holds no module of the model.
+            inner = [s for s in scopes[:-1] if s and not s.startswith("_empty_nn_module")]
             return inner[-1].replace(".", "/") if inner else ""
     return ""
