@@ -12,7 +12,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from autoq.adaptors.onnxrt import prepare, reading
 from autoq.adaptors.onnxrt.graph import Graph
-from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason, specs
+from autoq.adaptors.onnxrt.session import specs
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError
@@ -31,6 +31,7 @@ class OnnxModel:
 
     Attributes:
         original: The model as given, before any preparation: a path, or its bytes.
+        original_folder: Where external data of an `original` given as bytes lie.
         graph: The prepared graph every plan is built from.
         inputs: What it takes.
         outputs: What it gives.
@@ -41,6 +42,7 @@ class OnnxModel:
     """
 
     original: bytes | Path
+    original_folder: Path | None
     graph: Graph
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -49,6 +51,11 @@ class OnnxModel:
     notes: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
     _workspace: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def proto(self) -> ModelProto:
+        """The prepared fp32 model; must not be changed."""
+        return self.graph.proto
 
     @property
     def folder(self) -> Path | None:
@@ -91,41 +98,53 @@ def load(source: ModelSource) -> OnnxModel:
         )
     external = reading.external_files(proto, folder)
     _refuse_quantized(proto, where)
-    selected = bool(source.inputs or source.outputs)
-    if selected:
+    content = path if path is not None else _bytes(proto, where)
+    fingerprint = reading.content_digest(content, external, ("", *source.inputs, "", *source.outputs))
+    size = reading.total_bytes(*external) + (reading.total_bytes(path) if path is not None else len(content))
+    if source.inputs or source.outputs:
         proto = prepare.select(proto, source.inputs, source.outputs)
-    original = path if path is not None and not selected else _bytes(proto, where)
-    files = (path,) if path is not None else ()
-    fingerprint = reading.content_digest(
-        path if path is not None else _bytes(proto, where), external, ("", *source.inputs, "", *source.outputs)
-    )
-    size = reading.total_bytes(*files, *external) if path is not None else len(_bytes(proto, where))
-    graph, workspace = _prepare(proto, folder if external else None, reading.total_bytes(*external), where)
-    try:
-        session = make_session(original, SessionSettings(threads=1, optimize=False, folder=folder if external else None))
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load this model: {reason(error)}", where=where) from error
-    inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+        content = _bytes(proto, where)
+    prepared = _prepare(proto, folder if external else None, reading.total_bytes(*external), where)
+    graph = prepared.graph
     inner = sum(1 for i in range(len(graph.nodes)) if graph.captured(i))
     notes = (f"{inner} ops with subgraphs (If, Loop, Scan): what is inside them stays float",) if inner else ()
-    return OnnxModel(original, graph, inputs, outputs, fingerprint, size, notes, {}, workspace)
+    return OnnxModel(
+        content,
+        folder if external and isinstance(content, bytes) else None,
+        graph,
+        prepared.inputs,
+        prepared.outputs,
+        fingerprint,
+        size,
+        notes,
+        {},
+        prepared.workspace,
+    )
 
 
-def _prepare(
-    proto: ModelProto, folder: Path | None, external_bytes: int, where: str
-) -> tuple[Graph, tempfile.TemporaryDirectory[str] | None]:
+@dataclass(frozen=True)
+class _Prepared:
+    graph: Graph
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    workspace: tempfile.TemporaryDirectory[str] | None
+
+
+def _prepare(proto: ModelProto, folder: Path | None, external_bytes: int, where: str) -> _Prepared:
     large = external_bytes > LARGE_BYTES
-    prepared = ModelProto()
-    prepared.CopyFrom(proto)
-    prepare.with_names(prepared)
-    prepare.without_weights_among_inputs(prepared)
+    named = ModelProto()
+    named.CopyFrom(proto)
+    prepare.with_names(named)
+    prepare.without_weights_among_inputs(named)
     workspace = tempfile.TemporaryDirectory(prefix="autoq-onnx-", ignore_cleanup_errors=True)
-    prepared = prepare.converted(prepared, where)
-    result = prepare.optimized(_bytes(prepared, where), folder, Path(workspace.name), where, large=large)
-    if large:
-        return prepare.indexed(result, Path(workspace.name)), workspace
-    workspace.cleanup()
-    return prepare.indexed(result, None), None
+    at = Path(workspace.name)
+    data = _bytes(prepare.converted(named, where), where)
+    result, session = prepare.optimized(data, folder, at, where, large=large)
+    inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+    if not large:
+        workspace.cleanup()
+    graph = prepare.indexed(result, at if large else None)
+    return _Prepared(graph, inputs, outputs, workspace if large else None)
 
 
 def _bytes(proto: ModelProto, where: str) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 import onnx.shape_inference
 import onnx.version_converter
+import onnxruntime as ort
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt.graph import Graph, Shape, free_names, opset_of, subgraphs
@@ -106,11 +107,13 @@ def converted(proto: ModelProto, where: str) -> ModelProto:
         ) from error
 
 
-def optimized(proto: bytes | Path, folder: Path | None, workspace: Path, where: str, *, large: bool) -> ModelProto:
-    """What ONNX Runtime's basic optimizations make of a model.
+def optimized(
+    model: bytes, folder: Path | None, workspace: Path, where: str, *, large: bool
+) -> tuple[ModelProto, ort.InferenceSession]:
+    """What ONNX Runtime's basic optimizations make of a model, and the session that made it.
 
     Args:
-        proto: The model.
+        model: The model.
         folder: Where its external data lie.
         workspace: A folder to write to; holds the weights of a `large` model.
         where: Named in errors.
@@ -129,7 +132,7 @@ def optimized(proto: bytes | Path, folder: Path | None, workspace: Path, where: 
         disabled=(MATMUL_ADD_FUSION,),
     )
     try:
-        make_session(proto, settings)
+        session = make_session(model, settings)
         result = onnx.load(target, load_external_data=False)
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot load this model: {reason(error)}", where=where, hint=_hint(error)) from error
@@ -140,7 +143,7 @@ def optimized(proto: bytes | Path, folder: Path | None, workspace: Path, where: 
     result.ClearField("opset_import")
     result.opset_import.extend(imports)
     with_names(result)
-    return result
+    return result, session
 
 
 def indexed(proto: ModelProto, folder: Path | None) -> Graph:

@@ -110,6 +110,12 @@ def external_files(proto: ModelProto, folder: Path | None) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def external_bytes(proto: ModelProto) -> int:
+    """Bytes of the weights a model keeps in other files."""
+    entries = (e for t in proto.graph.initializer if t.data_location == TensorProto.EXTERNAL for e in t.external_data)
+    return sum(int(e.value) for e in entries if e.key == "length")
+
+
 def content_digest(data: bytes | Path, external: tuple[Path, ...], selection: tuple[str, ...]) -> str:
     """Content address of a model, its external data and the inputs and outputs chosen."""
     digest = hashlib.sha256()

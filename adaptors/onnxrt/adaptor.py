@@ -1,0 +1,152 @@
+"""The ONNX Runtime adaptor: three formats over one body."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoq.adaptors.onnxrt import calibrator, profile, save
+from autoq.adaptors.onnxrt.build import Format, build, observable
+from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
+from autoq.adaptors.onnxrt.capabilities import capability_table
+from autoq.adaptors.onnxrt.fusion import Fusion, find_ops
+from autoq.adaptors.onnxrt.model import OnnxModel, load
+from autoq.adaptors.onnxrt.reading import external_bytes
+from autoq.adaptors.onnxrt.realized import OwnerIndex
+from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
+from autoq.core.batch import Array, Batch, Inputs
+from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, Observer
+from autoq.core.statistics import Calibration, Needs
+
+
+@dataclass(frozen=True)
+class OnnxAdaptor:
+    """Quantizes ONNX models for ONNX Runtime's CPU provider.
+
+    Attributes:
+        framework: Name in the registry.
+        form: How static ops are written.
+        modes: What its models may hold beside fp32.
+    """
+
+    framework: str
+    form: Format
+    modes: tuple[Mode, ...]
+
+    def load(self, source: ModelSource) -> OnnxModel:
+        """Read a model; see `model.load`."""
+        return load(source)
+
+    def capabilities(self, model: OnnxModel) -> CapabilityTable:
+        """Which op can run in which precision on this machine."""
+        return capability_table(fusion_of(model), self.modes, {}, model.notes)
+
+    def needs(self, model: OnnxModel, table: CapabilityTable) -> Needs:
+        """Inputs and results of every op that has a static form."""
+        static = {row.op.id: [p for p in row.precisions if p.mode is Mode.STATIC] for row in table}
+        fusion = fusion_of(model)
+        names = observable(fusion, [op for op in fusion.ops if static.get(op.id)])
+        used = {p.activation.observer for row in static.values() for p in row if p.activation is not None}
+        return Needs(names, histogram=bool(used - {Observer.MINMAX}))
+
+    def transform(self, model: OnnxModel, recipe: Recipe, calibration: Calibration) -> OnnxModel:
+        """There are no recipes for ONNX models."""
+        raise UnsupportedError(f"ONNX Runtime has no recipe '{recipe.name}'", hint="remove it from the job")
+
+    def calibrate(self, model: OnnxModel, batches: Iterable[Batch], needs: Needs) -> Calibration:
+        """Collect statistics in one streaming pass."""
+        return calibrator.collect(model, batches, needs, lambda batch: dict(feed(batch.inputs, model.inputs)))
+
+    def observe(
+        self, model: OnnxModel, batches: Iterable[Batch], tensors: Sequence[str]
+    ) -> Iterator[Mapping[str, Array]]:
+        """Intermediate outputs, batch by batch."""
+        return calibrator.observe(model, batches, tensors, lambda batch: dict(feed(batch.inputs, model.inputs)))
+
+    def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
+        """Seconds per op of one batch."""
+        ours = _ours(candidate)
+        if ours.fusion is None:
+            raise UnsupportedError("only a candidate built from a plan can be profiled by op")
+        return profile.profile(ours, OwnerIndex(ours.fusion), inputs)
+
+    def apply(self, model: OnnxModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
+        """Build what the plan says; the empty plan is the model as it was given, fully optimized.
+
+        Raises:
+            TrialError: The plan could not be built or loaded.
+        """
+        fusion = fusion_of(model)
+        if plan.is_float:
+            source = Source(model.original, model.original_folder, model.size_bytes)
+            return OnnxCandidate(source, plan, fusion, options)
+        foreign = next((op for op, p in plan.precisions.items() if p.mode not in self.modes), None)
+        if foreign is not None:
+            raise TrialError(f"{self.framework} models hold no {plan[foreign].mode} ops", where=foreign)
+        try:
+            proto = build(model, fusion, plan, calibration, self.form)
+            data = proto.SerializeToString()
+        except AutoqError:
+            raise
+        except Exception as error:
+            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {error}") from error
+        source = Source(data, model.folder, len(data) + external_bytes(proto))
+        return OnnxCandidate(source, plan, fusion, options)
+
+    def save(self, candidate: Candidate, folder: Path) -> Artifact:
+        """Write the model, and what is known of it, into an existing, empty folder."""
+        return save.save(_ours(candidate), folder, self.framework)
+
+    def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
+        """Load what `save` wrote, or any ONNX model file."""
+        return save.load_artifact(folder, options)
+
+    def usability(self) -> Usability:
+        """Versions, and what is missing."""
+        return usability()
+
+
+def fusion_of(model: OnnxModel) -> Fusion:
+    """The quantizable ops of a model, found once."""
+    found = model.memo.get("fusion")
+    if not isinstance(found, Fusion):
+        found = model.memo["fusion"] = find_ops(model.graph)
+    return found
+
+
+def usability() -> Usability:
+    """Whether onnx and onnxruntime are installed; imports neither."""
+    versions: dict[str, str | None] = {}
+    for package in ("onnxruntime", "onnx"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    missing = None in versions.values()
+    return Usability(not missing, versions, "pip install 'autoq[onnxrt]'" if missing else "")
+
+
+def qdq() -> OnnxAdaptor:
+    """Static ops in QDQ format, and dynamic ops."""
+    return OnnxAdaptor("onnxrt_qdq", Format.QDQ, (Mode.STATIC, Mode.DYNAMIC))
+
+
+def qlinearops() -> OnnxAdaptor:
+    """Static ops as quantized operators, and dynamic ops."""
+    return OnnxAdaptor("onnxrt_qlinearops", Format.QOPERATOR, (Mode.STATIC, Mode.DYNAMIC))
+
+
+def integerops() -> OnnxAdaptor:
+    """Dynamic ops only."""
+    return OnnxAdaptor("onnxrt_integerops", Format.QOPERATOR, (Mode.DYNAMIC,))
+
+
+def _ours(candidate: Candidate) -> OnnxCandidate:
+    if not isinstance(candidate, OnnxCandidate):
+        raise UnsupportedError(f"this is not an ONNX Runtime candidate but a {type(candidate).__name__}")
+    return candidate

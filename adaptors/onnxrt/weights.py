@@ -1,0 +1,45 @@
+"""Quantized weights, made once per weight and granularity and shared by all plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoq.calibration.thresholds import quantize_weight, weight_scales
+from autoq.core.precision import Granularity, TensorQuant
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """A weight on the int8 grid.
+
+    Attributes:
+        values: ``int8``, in the layout its kernel wants.
+        scales: ``float32``, one, or one per output channel.
+        axis: Axis of the output channels in `values`.
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    axis: int
+
+
+def quantize(weight: NDArray[np.float32], quant: TensorQuant, axis: int) -> QuantizedWeight:
+    """Symmetric int8, per tensor or along `axis`."""
+    per_channel = axis if quant.granularity is Granularity.PER_CHANNEL else None
+    scales = np.asarray(weight_scales(weight, quant, per_channel), dtype=np.float32).reshape(-1)
+    values = np.asarray(quantize_weight(weight, scales, per_channel), dtype=np.int8)
+    return QuantizedWeight(values, scales, axis)
+
+
+def wide_enough(
+    scales: NDArray[np.float32], activation_scale: float, bias: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Weight scales, raised where the bias would not fit int32 at ``activation_scale * scale``.
+
+    Channels whose weights are almost zero have tiny scales, and their bias would overflow.
+    """
+    smallest = np.abs(bias.astype(np.float64)) / (activation_scale * (2.0**31 - 256))
+    return np.maximum(scales, smallest).astype(np.float32)
