@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,16 +14,17 @@ from autoq.config.json_schema import job_to_json, job_to_yaml
 from autoq.config.schema import Job
 from autoq.core.digest import digest_of
 from autoq.core.errors import StoreError
-from autoq.core.runner import TrialRunner
+from autoq.core.runner import ProgressListener, TrialRunner
 from autoq.report.html import write_report
 from autoq.result import Result
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.summary import document_of
 from autoq.tuning.assemble import NO_PARTS, PythonParts, settings_of, workbench_of
-from autoq.tuning.bundle import write_bundle
+from autoq.tuning.bundle import read_bundle, write_bundle
 from autoq.tuning.in_process import InProcessRunner
 from autoq.tuning.outcome import TuningListener
+from autoq.tuning.replay import Replay, replay
 from autoq.tuning.subprocess_runner import SubprocessRunner
 from autoq.tuning.tuner import Tuner
 
@@ -119,3 +121,18 @@ def _stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def replay_bundle(path: Path, progress: ProgressListener) -> Replay:
+    """Run the bundle in a folder again; see `autoq.tuning.replay`.
+
+    Raises:
+        StoreError: There is no bundle.
+        AutoqError: Its model or data cannot be used any more.
+    """
+    bundle = read_bundle(path)
+    with tempfile.TemporaryDirectory(prefix="autoq-replay-") as scratch:
+        runner = SubprocessRunner(
+            job_to_json(bundle.job), Path(scratch) / "child.log", memory_limit=bundle.job.runner.memory
+        )
+        return replay(bundle, runner, progress)

@@ -138,9 +138,10 @@ def _scorer(job: Job, parts: PythonParts, splits: Mapping[Split, DataSource]) ->
             "there is no way to score a model",
             hint="give evaluation.accuracy with a metric and a dataloader, or eval_dataloader or eval_func",
         )
+    steps = [(s.name, s.arguments) for s in accuracy.postprocess] if accuracy is not None else []
     postprocess = parts.postprocess
     if postprocess is None:
-        postprocess = make_postprocess([(s.name, s.arguments) for s in accuracy.postprocess] if accuracy else [])
+        postprocess = make_postprocess(steps, job.base)
     settings = accuracy.model_dump_json(include={"metric", "postprocess"}) if accuracy is not None else ""
     return DataScorer(splits, metrics_of(job, parts), postprocess, settings)
 

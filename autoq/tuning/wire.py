@@ -100,7 +100,7 @@ def encode(message: Message) -> str:
             body = {"task_id": message.task_id, "answer": answer_to_json(message.answer)}
         case _:
             body = asdict(message)
-    return json.dumps({"message": type(message).__name__, **body}, separators=(",", ":"))
+    return json.dumps({"kind": type(message).__name__, **body}, separators=(",", ":"))
 
 
 def decode(line: str) -> Message:
@@ -111,7 +111,7 @@ def decode(line: str) -> Message:
     """
     try:
         body = json.loads(line)
-        kind = body.pop("message")
+        kind = body.pop("kind")
         match kind:
             case "Hello":
                 return Hello(**body)

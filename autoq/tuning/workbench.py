@@ -45,7 +45,7 @@ from autoq.core.task import (
 from autoq.core.trial import Failure, FailureKind, Latency
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
-from autoq.tuning.environment import describe_environment, versions
+from autoq.tuning.environment import describe_environment, processor, versions
 from autoq.tuning.memory import measure_memory
 from autoq.tuning.scorer import OnProgress, Scorer
 
@@ -132,6 +132,7 @@ class Workbench:
                 "evaluation": list(self._data.scorer.fingerprint),
                 "settings": dict(setup.settings),
                 "threads": setup.options.threads,
+                "processor": processor(),
                 "versions": {**versions(), **self._adaptor.usability().versions},
             }
         )

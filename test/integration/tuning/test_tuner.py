@@ -1,0 +1,178 @@
+"""The loop, end to end, on toy models in this process."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import toy_job
+
+from autoq.core.errors import StoppedByUserError
+from autoq.core.plan import FP32_PLAN
+from autoq.core.task import Evaluate, Split
+from autoq.core.trial import TrialState
+from autoq.store.artifacts import JobFolder
+from autoq.store.repository import Store
+from autoq.testing.toy import best_plan
+from autoq.tuning.assemble import settings_of, workbench_of
+from autoq.tuning.in_process import InProcessRunner
+from autoq.tuning.outcome import SilentListener, TuningOutcome
+from autoq.tuning.tuner import Tuner
+
+
+def make_tuner(job, store, job_id, listener=None) -> Tuner:
+    folder = JobFolder(store.workspace, job_id)
+    runner = InProcessRunner(lambda: workbench_of(job))
+    return Tuner(runner, store, job_id, folder, settings_of(job), listener or SilentListener())
+
+
+def tune(job, listener=None) -> TuningOutcome:
+    with Store.open(job.resolve(job.tuning.workspace)) as store:
+        return make_tuner(job, store, store.create_job("toy", "digest", {}).id, listener).run()
+
+
+def test_finds_the_known_best_plan(tmp_path):
+    model = toy_job.toy_chain()
+    outcome = tune(toy_job.write_job(tmp_path, model))
+    assert outcome.accepted
+    assert outcome.best.plan == best_plan(model, 0.1)
+
+
+def test_baseline_is_trial_zero_and_scored_on_both_splits(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain()))
+    assert outcome.trials[0].plan == FP32_PLAN
+    assert outcome.trials[0].scores[0].samples == 120
+    assert outcome.held_out.scores[0].samples == 80
+
+
+def test_nothing_good_enough_is_answered_with_fp32_and_the_nearest_attempt(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain((5.0,) * 4)))
+    assert not outcome.accepted
+    assert outcome.attempt is not None
+    assert not outcome.attempt.plan.is_float
+    assert (outcome.model_folder / "toy.json").exists()
+
+
+def test_int8_slower_than_float_is_answered_with_fp32(tmp_path):
+    model = toy_job.toy_chain((0.0,) * 4)
+    slow = type(model)(tuple(type(o)(o.id, int8_seconds=0.01) for o in model.ops))
+    outcome = tune(toy_job.write_job(tmp_path, slow))
+    assert outcome.best is None
+
+
+def test_failing_trials_are_recorded_and_tuning_goes_on(tmp_path):
+    model = toy_job.toy_chain((0.0,) * 6, op2="build", op4="nan")
+    outcome = tune(toy_job.write_job(tmp_path, model))
+    failed = [t for t in outcome.trials if t.state is TrialState.FAILED]
+    assert failed
+    assert outcome.accepted
+    assert {"op2", "op4"}.isdisjoint(outcome.best.plan)
+
+
+def test_an_op_that_refuses_is_read_back_as_float(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain((0.0,) * 4, op1="refuse")))
+    asked = next(t for t in outcome.trials if "op1" in t.plan)
+    assert "op1" not in asked.realized
+
+
+def test_trial_budget(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain(), tuning__exit_policy={"max_trials": 3})
+    outcome = tune(job)
+    assert "3 trials" in outcome.stop_reason
+    assert len([t for t in outcome.trials if not t.proposal.note.startswith("finalist")]) == 4
+
+
+def test_first_pass_budget(tmp_path):
+    job = toy_job.write_job(
+        tmp_path, toy_job.toy_chain((0.0,) * 5), tuning__exit_policy={"first_pass": True, "max_trials": 50}
+    )
+    assert len(tune(job).trials) == 2
+
+
+def test_time_budget(tmp_path):
+    job = toy_job.write_job(
+        tmp_path,
+        toy_job.toy_chain((0.0,) * 12),
+        tuning__exit_policy={"timeout": 0.05},
+        tuning__strategy={"name": "random"},
+    )
+    assert "seconds" in tune(job).stop_reason
+
+
+def test_no_plan_is_scored_twice(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain()))
+    keys = [(t.plan.digest, t.proposal.samples) for t in outcome.trials]
+    assert len(set(keys)) == len(keys)
+
+
+def test_runs_in_a_thread(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain())
+    found = []
+    thread = threading.Thread(target=lambda: found.append(tune(job)))
+    thread.start()
+    thread.join(60)
+    assert found[0].accepted
+
+
+class StopsAfter(SilentListener):
+    """Stops the tuner at the n-th trial."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.tuner: Tuner | None = None
+
+    def trial(self, trial) -> None:
+        super().trial(trial)
+        if len(self.trials) == self.count:
+            self.tuner.stop()
+
+
+def test_stop_hands_over_the_best_so_far_and_resume_goes_on(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.01,) * 6), tuning__strategy={"name": "random"})
+    listener = StopsAfter(4)
+    with Store.open(job.resolve("workspace")) as store:
+        job_id = store.create_job("toy", "digest", {}).id
+        listener.tuner = make_tuner(job, store, job_id, listener)
+        stopped = listener.tuner.run()
+        assert stopped.stop_reason == "stopped by the user"
+        assert stopped.accepted
+        assert (stopped.model_folder / "toy.json").exists()
+        resumed = make_tuner(job, store, job_id).run()
+    whole = tune(
+        toy_job.write_job(tmp_path / "whole", toy_job.toy_chain((0.01,) * 6), tuning__strategy={"name": "random"})
+    )
+    assert [t.plan for t in resumed.trials] == [t.plan for t in whole.trials]
+    assert resumed.best.plan == whole.best.plan
+
+
+def test_stop_before_the_baseline_says_so(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain())
+    with Store.open(job.resolve("workspace")) as store:
+        tuner = make_tuner(job, store, store.create_job("toy", "digest", {}).id)
+        tuner.stop()
+        with pytest.raises(StoppedByUserError, match="nothing to hand over"):
+            tuner.run()
+
+
+def test_another_limit_answers_from_stored_trials(tmp_path):
+    model = toy_job.toy_chain((0.3, 0.01, 0.01, 0.01))
+    tune(toy_job.write_job(tmp_path, model))
+    job = toy_job.write_job(tmp_path, model, tuning__accuracy_criterion={"relative": 0.9})
+    with Store.open(job.resolve("workspace")) as store:
+        runner = CountingRunner(lambda: workbench_of(job))
+        folder = JobFolder(store.workspace, store.create_job("toy", "other", {}).id)
+        outcome = Tuner(runner, store, folder.job_id, folder, settings_of(job), SilentListener()).run()
+    assert outcome.best.plan == best_plan(model, 1.0)
+    assert runner.samples == 0
+
+
+class CountingRunner(InProcessRunner):
+    """Counts the tune samples it is asked to score."""
+
+    samples = 0
+
+    def submit(self, task):
+        if isinstance(task, Evaluate) and task.split is Split.TUNE:
+            self.samples += task.stop - task.start
+        return super().submit(task)
