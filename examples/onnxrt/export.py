@@ -70,13 +70,13 @@ def _tidy(model: onnx.ModelProto) -> None:
 
 
 def _module_of(node: onnx.NodeProto) -> str:
+    weights = [str(name) for name in node.input if str(name).endswith(".weight")]
     # A weight's name says more than the recorded scope: a folded batch norm would lend its name to the convolution.
-    for name in node.input:
-        if name.endswith(".weight"):
-            return name.removesuffix(".weight").replace(".", "/")
+    if weights:
+        return weights[0].removesuffix(".weight").replace(".", "/")
     for note in node.metadata_props:
         if note.key == "namespace":
-            scopes = [part.partition(":")[0].strip() for part in note.value.split("/")]
+            scopes = [part.partition(":")[0].strip() for part in str(note.value).split("/")]
             # The exporter's own placeholder starts with an underscore and holds no module of the model.
             inner = [s for s in scopes[:-1] if s and not s.startswith("_empty_nn_module")]
             return inner[-1].replace(".", "/") if inner else ""
