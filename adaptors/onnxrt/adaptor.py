@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoq.adaptors.onnxrt import calibrator, profile, save
+from autoq.adaptors.onnxrt import calibrator, probe, profile, save
 from autoq.adaptors.onnxrt.build import Format, build, observable
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
 from autoq.adaptors.onnxrt.capabilities import capability_table
@@ -15,7 +15,7 @@ from autoq.adaptors.onnxrt.fusion import Fusion, find_ops
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
 from autoq.adaptors.onnxrt.realized import OwnerIndex
-from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
+from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, ProbedCell, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
@@ -44,7 +44,7 @@ class OnnxAdaptor:
 
     def capabilities(self, model: OnnxModel) -> CapabilityTable:
         """Which op can run in which precision on this machine."""
-        return capability_table(fusion_of(model), self.modes, {}, model.notes)
+        return capability_table(fusion_of(model), self.modes, probe.probed_costs(), model.notes)
 
     def needs(self, model: OnnxModel, table: CapabilityTable) -> Needs:
         """Inputs and results of every op that has a static form."""
@@ -105,6 +105,19 @@ class OnnxAdaptor:
     def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
         """Load what `save` wrote, or any ONNX model file."""
         return save.load_artifact(folder, options)
+
+    def probe(self, progress: Callable[[str], None] = lambda _: None) -> Sequence[ProbedCell]:
+        """Run every cell of the capability table on this machine, and remember the result."""
+        return probe.probe(progress)
+
+    def probed(self) -> Sequence[ProbedCell]:
+        """What `probe` found here before."""
+        return probe.probed()
+
+    @property
+    def probe_cache(self) -> Path:
+        """The file `probe` writes."""
+        return probe.cache_file()
 
     def usability(self) -> Usability:
         """Versions, and what is missing."""

@@ -86,14 +86,12 @@ class Emitter:
         self._stored[tensor] = stored
         return stored
 
-    def constant_stored(self, tensor: str, grid: Grid) -> Stored:
-        """The uint8 form of an initializer."""
-        if tensor not in self._stored:
-            stored = self.declare(tensor, grid)
-            self._constants[stored.name] = numpy_helper.from_array(
-                grid.quantize(self.graph.array(tensor)), stored.name
-            )
-        return self._stored[tensor]
+    def constant_stored(self, name: str, values: NDArray[np.float32], grid: Grid) -> Stored:
+        """The uint8 form of constant values, under a name of their own."""
+        if name not in self._stored:
+            stored = self.declare(name, grid)
+            self._constants[stored.name] = numpy_helper.from_array(grid.quantize(values), stored.name)
+        return self._stored[name]
 
     # -- nodes and constants -----------------------------------------------------------------------------------
 

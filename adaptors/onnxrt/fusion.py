@@ -41,7 +41,9 @@ PASS_THROUGH = frozenset(
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm", "LSTM"})
 _ELEMENTWISE = frozenset({"Add", "Mul"})
 _UNARY = frozenset({"Sigmoid", "LeakyRelu", "Softmax", "AveragePool", "GlobalAveragePool"})
-_CLIPPED = frozenset({"Conv", "MatMul", "Gemm", "Add", "Mul"})
+_TINY = 1e-30
+
+_CLIPPED = frozenset({"Conv", "MatMul", "Gemm", "Add", "Mul", "Div"})
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,10 @@ def _op(graph: Graph, index: int, node: NodeProto) -> FusedOp | None:
         if found is None:
             return None
         operands, weight, bias = found
+    elif node.op_type == "Div":
+        operands, weight, bias = tuple(node.input), None, None
+        if not _is_divisor(graph, operands[1]):
+            return None
     elif node.op_type in _ELEMENTWISE or node.op_type == "Concat" or node.op_type in _UNARY:
         operands, weight, bias = tuple(node.input), None, None
         if node.op_type in _UNARY:
@@ -238,6 +244,10 @@ def _weighted(graph: Graph, node: NodeProto) -> tuple[tuple[str, ...], str | Non
 
 def _plain_lstm(node: NodeProto) -> bool:
     return attribute(node, "clip") is None and not attribute(node, "activations") and len(node.input) < 8
+
+
+def _is_divisor(graph: Graph, name: str) -> bool:
+    return name in graph.initializers and graph.is_float(name) and bool(np.all(np.abs(graph.array(name)) > _TINY))
 
 
 def _is_row(graph: Graph, bias: str, weight: Sequence[int | None] | None, transposed: int) -> bool:

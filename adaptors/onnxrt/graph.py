@@ -98,7 +98,11 @@ def tensor_array(tensor: TensorProto, folder: Path | None) -> NDArray[Any]:
     entry = {e.key: e.value for e in tensor.external_data}
     dtype = np.dtype(numpy_helper.tensor_dtype_to_np_dtype(tensor.data_type))
     return np.memmap(
-        folder / entry["location"], dtype, mode="r", offset=int(entry.get("offset", 0)), shape=tuple(tensor.dims) or (1,)
+        folder / entry["location"],
+        dtype,
+        mode="r",
+        offset=int(entry.get("offset", 0)),
+        shape=tuple(tensor.dims) or (1,),
     ).reshape(tuple(tensor.dims))
 
 

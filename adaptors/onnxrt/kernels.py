@@ -14,8 +14,12 @@ from autoq.adaptors.onnxrt.fusion import FusedOp
 from autoq.adaptors.onnxrt.graph import attribute
 from autoq.adaptors.onnxrt.ranges import Ranges, constant_grid
 from autoq.adaptors.onnxrt.weights import QuantizedWeight, quantize, wide_enough
+from autoq.calibration.thresholds import quantize_weight
 from autoq.core.errors import TrialError
 from autoq.core.precision import OpPrecision, TensorQuant
+
+# There is no quantized division: one by a constant is a product with its reciprocal.
+_PRODUCT = {"Div": "Mul"}
 
 WeightMemo = dict[tuple[str, str, TensorQuant], tuple[QuantizedWeight, TensorProto]]
 
@@ -35,6 +39,9 @@ class Kernels:
         assert precision.activation is not None
         activation = precision.activation
         operands = [self._operand(name, activation) for name in op.operands]
+        if op.type == "Div":
+            divisor = self._emitter.graph.array(op.operands[1])
+            operands[1] = self._constant(f"{op.operands[1]}/reciprocal", np.float32(1) / divisor)
         if op.type == "MatMul":
             self._matmul(op, precision, [o.triple for o in operands])
             if keep:
@@ -71,8 +78,11 @@ class Kernels:
         if stored is not None:
             return stored
         if name in self._emitter.graph.initializers:
-            return self._emitter.constant_stored(name, constant_grid(self._emitter.graph.array(name)))
+            return self._constant(name, self._emitter.graph.array(name))
         return self._emitter.quantized_of(name, self._ranges.grid(name, quant))
+
+    def _constant(self, name: str, values: NDArray[np.float32]) -> Stored:
+        return self._emitter.constant_stored(name, values, constant_grid(values))
 
     def _weight(
         self,
@@ -172,9 +182,7 @@ class Kernels:
     def _requantized(self, op: FusedOp, name: str, scales: NDArray[np.float32], axis: int) -> str:
         assert op.weight is not None
         array = self._emitter.graph.array(op.weight)
-        shape = [1] * array.ndim
-        shape[axis if scales.size > 1 else 0] = scales.size
-        values = np.clip(np.rint(array / scales.reshape(shape)), -127, 127).astype(np.int8)
+        values = quantize_weight(array, scales, axis if scales.size > 1 else None)
         return self._emitter.constant(f"{name}/wide", values)
 
     # -- formats -----------------------------------------------------------------------------------------------
@@ -197,7 +205,7 @@ class Kernels:
                 inputs.append(emitter.fresh(f"{op.id}/bias_float"))
                 emitter.add("DequantizeLinear", [bias, bias_scale], inputs[-1:], f"{op.id}/dequantize_bias", axis=0)
         output = node.output[0] if result is None else emitter.fresh(f"{op.id}/result")
-        emitter.add(node.op_type, inputs, [output], op.id, attributes=attributes)
+        emitter.add(_PRODUCT.get(op.type, op.type), inputs, [output], op.id, attributes=attributes)
         if result is not None:
             emitter.add(
                 "QuantizeLinear", [output, result.scale, result.zero_point], [result.name], f"{op.id}/quantize_result"
@@ -230,7 +238,8 @@ class Kernels:
                 emitter.add("QLinearSoftmax", inputs, outputs, op.id, domain=MICROSOFT, attributes=attributes)
             case _:
                 inputs = [*(part for operand in operands for part in operand.triple), *after]
-                emitter.add(f"QLinear{op.type}", inputs, outputs, op.id, domain=MICROSOFT, attributes=attributes)
+                kernel = f"QLinear{_PRODUCT.get(op.type, op.type)}"
+                emitter.add(kernel, inputs, outputs, op.id, domain=MICROSOFT, attributes=attributes)
 
 
 def _without_factors(node: NodeProto) -> list[AttributeProto]:

@@ -135,7 +135,9 @@ def optimized(
         session = make_session(model, settings)
         result = onnx.load(target, load_external_data=False)
     except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load this model: {reason(error)}", where=where, hint=_hint(error)) from error
+        raise ModelError(
+            f"ONNX Runtime cannot load this model: {reason(error)}", where=where, hint=_hint(error)
+        ) from error
     finally:
         target.unlink(missing_ok=True)
     used = {node.domain for node in result.graph.node} | {"", *_inner_domains(result)}
@@ -188,7 +190,7 @@ def _inner_domains(proto: ModelProto) -> set[str]:
 
 def _hint(error: Exception) -> str | None:
     text = str(error)
-    if "is not a registered function/op" in text or "Fatal error" in text and "is not a registered" in text:
+    if "is not a registered function/op" in text or ("Fatal error" in text and "is not a registered" in text):
         return "it uses an operator this ONNX Runtime does not have; export it with standard operators"
     if "Unsupported model IR version" in text or "opset" in text.lower():
         return "install a newer onnxruntime, or export the model with an older opset"

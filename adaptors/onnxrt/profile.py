@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, feed
 from autoq.adaptors.onnxrt.realized import OwnerIndex
 from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason, specs
 from autoq.core.adaptor import OpCosts
 from autoq.core.batch import Inputs
 from autoq.core.errors import TrialError
-
-import onnx
 
 _RUNS = 12
 
@@ -59,9 +59,7 @@ def _durations(events: list[dict[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
-def _costs(
-    durations: Mapping[str, list[float]], index: OwnerIndex, outputs: Mapping[str, tuple[str, ...]]
-) -> OpCosts:
+def _costs(durations: Mapping[str, list[float]], index: OwnerIndex, outputs: Mapping[str, tuple[str, ...]]) -> OpCosts:
     seconds: dict[str, float] = {}
     overhead = 0.0
     for name, measured in durations.items():

@@ -29,14 +29,11 @@ class QuantizedWeight:
 def quantize(weight: NDArray[np.float32], quant: TensorQuant, axis: int) -> QuantizedWeight:
     """Symmetric int8, per tensor or along `axis`."""
     per_channel = axis if quant.granularity is Granularity.PER_CHANNEL else None
-    scales = np.asarray(weight_scales(weight, quant, per_channel), dtype=np.float32).reshape(-1)
-    values = np.asarray(quantize_weight(weight, scales, per_channel), dtype=np.int8)
-    return QuantizedWeight(values, scales, axis)
+    scales = weight_scales(weight, quant, per_channel)
+    return QuantizedWeight(quantize_weight(weight, scales, per_channel, quant), scales, axis)
 
 
-def wide_enough(
-    scales: NDArray[np.float32], activation_scale: float, bias: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def wide_enough(scales: NDArray[np.float32], activation_scale: float, bias: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weight scales, raised where the bias would not fit int32 at ``activation_scale * scale``.
 
     Channels whose weights are almost zero have tiny scales, and their bias would overflow.

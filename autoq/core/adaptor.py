@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from autoq.core.batch import Array, Batch, Inputs, Outputs, TensorSpec
 from autoq.core.capability import CapabilityTable, Recipe
@@ -126,6 +126,25 @@ class Usability:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ProbedCell:
+    """One op type in one precision, as it was found to run on this machine.
+
+    Attributes:
+        type: Op type.
+        precision: Label of the precision.
+        quantized: Whether a quantized kernel ran.
+        cost: Latency relative to fp32; None when no quantized kernel ran.
+        note: Why none ran.
+    """
+
+    type: str
+    precision: str
+    quantized: bool
+    cost: float | None
+    note: str = ""
+
+
 M = TypeVar("M", bound=Model)
 
 
@@ -172,3 +191,18 @@ class Adaptor(Protocol[M]):
 
     def usability(self) -> Usability:
         """Versions, and what is missing. Never raises and never imports the framework."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """What an adaptor offers that can verify its capability table on this machine."""
+
+    @property
+    def probe_cache(self) -> Path:
+        """Where results are kept."""
+
+    def probe(self, progress: Callable[[str], None]) -> Sequence[ProbedCell]:
+        """Run every cell and remember the result; `progress` is told the cell about to run."""
+
+    def probed(self) -> Sequence[ProbedCell]:
+        """What `probe` found here before; empty when it never ran."""
