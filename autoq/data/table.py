@@ -104,14 +104,12 @@ class Columns:
 
 def _cell(value: Any, column: str, place: str) -> Array:
     if isinstance(value, str):
-        text = value.strip()
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            shown = text if len(text) <= 40 else text[:37] + "..."
+        shown = value if len(value) <= 40 else value[:37] + "..."
+        value = _number_or_text(value)
+        if isinstance(value, str):
             raise DataError(
                 f"column '{column}' holds '{shown}', inputs are numbers or JSON lists of numbers", where=place
-            ) from error
+            )
     if value is None:
         raise DataError(f"column '{column}' is empty here", where=place, hint="fill in or remove the row")
     try:
