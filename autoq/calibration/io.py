@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -34,6 +36,15 @@ def to_bytes(calibration: Calibration) -> bytes:
         counts=np.concatenate([np.zeros(0, np.int64), *(t.counts for t in tensors)]),
     )
     return buffer.getvalue()
+
+
+def content_digest(model: str, statistics: Mapping[str, TensorStatistics]) -> str:
+    """Content address of a calibration: the model's fingerprint, and what was seen of each tensor."""
+    hashed = hashlib.sha256(model.encode())
+    for name, seen in statistics.items():
+        hashed.update(f"\0{name}\0{seen.elements}\0{seen.minimum!r}\0{seen.maximum!r}\0{seen.low!r}\0".encode())
+        hashed.update(np.ascontiguousarray(seen.counts).tobytes())
+    return hashed.hexdigest()[:16]
 
 
 def from_bytes(data: bytes) -> Calibration:
