@@ -66,12 +66,12 @@ def _replaced(text: str, name: str, path: tuple[str, ...], value: str) -> str:
 def _write(text: str, output: Path, force: bool) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        if not force and output.exists():
+            raise ConfigError(
+                f"'{output}' exists and is not overwritten", hint="choose another file with --output, or give --force"
+            )
         with output.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise ConfigError(
-            f"'{output}' exists and is not overwritten", hint="choose another file with --output, or give --force"
-        ) from None
     except OSError as error:
         raise ConfigError(f"'{output}' cannot be written: {error.strerror}", hint="choose another --output") from None
 

@@ -38,11 +38,19 @@ _FLOAT_MODES = {Mode.FP32, Mode.BF16, Mode.FP16}
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two settings that contradict each other; `path` leads to the one to change."""
+    """Two settings that contradict each other.
+
+    Attributes:
+        path: Leads to the one to change.
+        message: What contradicts what.
+        hint: What to write instead.
+        of_key: Whether the key is wrong, and not its value.
+    """
 
     path: KeyPath
     message: str
     hint: str
+    of_key: bool = False
 
 
 def conflicts(job: Job) -> Iterator[Conflict]:
@@ -115,6 +123,7 @@ def _tuning(job: Job) -> Iterator[Conflict]:
                     ("tuning", "strategy", key),
                     f"strategy {tuning.strategy.name} has no option '{key}'",
                     did_you_mean(key, known),
+                    of_key=True,
                 )
 
 

@@ -100,7 +100,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 def _is_plain_text(text: str) -> bool:
     try:
-        return resolve_plain(text) == text
+        return text.isprintable() and resolve_plain(text) == text
     except TrapError:
         return False
 

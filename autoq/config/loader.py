@@ -104,7 +104,7 @@ def _validated(data: dict[str, Any], base: Path, origin: Origin, problems: list[
 
 
 def _conflicts(job: Job, origin: Origin) -> list[Problem]:
-    return [Problem(c.message, c.hint, origin.mark(c.path)) for c in conflicts(job)]
+    return [Problem(c.message, c.hint, origin.mark(c.path, of_key=c.of_key)) for c in conflicts(job)]
 
 
 def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:

@@ -39,18 +39,20 @@ class Origin:
     def __hash__(self) -> int:
         return hash(Origin)
 
-    def known(self, path: KeyPath) -> KeyPath:
-        """The longest beginning of `path` that stands in the file."""
-        while path and path not in self.values:
-            path = path[:-1]
-        return path
-
     def mark(self, path: KeyPath, *, of_key: bool = False) -> Mark | None:
         """Place of a value (or of its key), else of the nearest section around it; None without a file."""
-        known = self.known(path)
-        if known in self.keys and (of_key or known != path):
-            return self.keys[known]
-        return self.values.get(known)
+        found: KeyPath = ()
+        missing = False
+        for part in path:
+            if (*found, part) in self.values:
+                found = (*found, part)
+            elif not isinstance(part, int):
+                missing = True
+                break
+            # An index that is not in the file: a shorthand, whose one item stands in place of the list.
+        if (of_key or missing) and found in self.keys:
+            return self.keys[found]
+        return self.values.get(found)
 
     def where(self, path: KeyPath, *, of_key: bool = False) -> str | None:
         """``file:line:column``, or None for a job that was not read from a file."""

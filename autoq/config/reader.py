@@ -79,7 +79,9 @@ def read_document(text: str, name: str) -> Document:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         mark = Mark(before.count("\n") + 1, error.position - before.rfind("\n"))
-        problem = Problem(f"the character {_code(error.character)} may not stand in a YAML file", "remove it", mark)
+        problem = Problem(
+            f"the character {_code(text[error.position])} may not stand in a YAML file", "remove it", mark
+        )
         raise config_error([problem], name) from None
     except (ValueError, OverflowError) as error:
         # PyYAML converts \U escapes and version numbers without a check of its own.
@@ -290,5 +292,5 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> ConfigEr
     return config_error([problem], name)
 
 
-def _code(character: Any) -> str:
-    return f"U+{ord(character):04X}" if isinstance(character, str) else f"0x{character:02x}"
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"
