@@ -54,7 +54,7 @@ class OnnxAdaptor:
         used = {p.activation.observer for row in static.values() for p in row if p.activation is not None}
         return Needs(names, histogram=bool(used - {Observer.MINMAX}))
 
-    def transform(self, model: OnnxModel, recipe: Recipe, calibration: Calibration) -> OnnxModel:
+    def transform(self, model: OnnxModel, recipe: Recipe, calibration: Calibration) -> OnnxModel:  # noqa: ARG002
         """There are no recipes for ONNX models."""
         raise UnsupportedError(f"ONNX Runtime has no recipe '{recipe.name}'", hint="remove it from the job")
 

@@ -150,8 +150,7 @@ def _op_support(rule: Mapping[str, Any]) -> OpSupport:
     costs = rule.get("cost", {})
     cells: list[Cell] = []
     for mode in (Mode(key) for key in rule if key in (Mode.STATIC, Mode.DYNAMIC)):
-        for entry in rule[mode]:
-            cells.append(Cell(_precision(mode, entry), costs.get(mode)))
+        cells += [Cell(_precision(mode, entry), costs.get(mode)) for entry in rule[mode]]
     return OpSupport(tuple(cells), bool(rule.get("inside", False)))
 
 

@@ -125,13 +125,13 @@ class Emitter:
         present = self._constants.get(name)
         if present is not None and present != tensor:
             tensor.name = self.fresh(name)
-        self._constants[tensor.name] = tensor
-        return tensor.name
+        return self.share(tensor)
 
     def share(self, tensor: TensorProto) -> str:
         """Use a constant that was made before, e.g. quantized weights."""
-        self._constants[tensor.name] = tensor
-        return tensor.name
+        name = str(tensor.name)
+        self._constants[name] = tensor
+        return name
 
     def fresh(self, name: str) -> str:
         """`name`, or the same with a number when it is taken."""

@@ -143,7 +143,7 @@ def passes_through(graph: Graph, index: int) -> bool:
         case "MaxPool":
             return len(node.output) == 1 or not node.output[1]
         case "Resize":
-            return attribute(node, "mode", "nearest") == "nearest"
+            return bool(attribute(node, "mode", "nearest") == "nearest")
         case "Pad":
             return attribute(node, "mode", "constant") == "constant" and _padding(graph, node) is not None
         case "Clip" | "Relu":

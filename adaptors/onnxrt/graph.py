@@ -14,6 +14,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 Shape = tuple[int | None, ...]
 
+_UNKNOWN: tuple[int, Shape | None] = (TensorProto.UNDEFINED, None)
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -75,15 +77,16 @@ class Graph:
 
     def is_float(self, name: str) -> bool:
         """Whether a tensor is known to be float32."""
-        if name in self.initializers:
-            return self.initializers[name].data_type == TensorProto.FLOAT
-        return self.types.get(name, (TensorProto.UNDEFINED, None))[0] == TensorProto.FLOAT
+        tensor = self.initializers.get(name)
+        return bool(
+            (tensor.data_type if tensor is not None else self.types.get(name, _UNKNOWN)[0]) == TensorProto.FLOAT
+        )
 
     def shape(self, name: str) -> Shape | None:
         """Shape of a tensor, with None for axes of any size; None when the rank is unknown."""
         if name in self.initializers:
             return tuple(self.initializers[name].dims)
-        return self.types.get(name, (TensorProto.UNDEFINED, None))[1]
+        return self.types.get(name, _UNKNOWN)[1]
 
     def array(self, name: str) -> NDArray[Any]:
         """Values of an initializer; memory-mapped when they lie in a file."""
@@ -93,7 +96,8 @@ class Graph:
 def tensor_array(tensor: TensorProto, folder: Path | None) -> NDArray[Any]:
     """Values of a tensor; memory-mapped when they lie in a file of `folder`."""
     if tensor.data_location != TensorProto.EXTERNAL:
-        return numpy_helper.to_array(tensor)
+        values: NDArray[Any] = numpy_helper.to_array(tensor)
+        return values
     assert folder is not None
     entry = {e.key: e.value for e in tensor.external_data}
     dtype = np.dtype(numpy_helper.tensor_dtype_to_np_dtype(tensor.data_type))

@@ -40,8 +40,8 @@ class Kernels:
         activation = precision.activation
         operands = [self._operand(name, activation) for name in op.operands]
         if op.type == "Div":
-            divisor = self._emitter.graph.array(op.operands[1])
-            operands[1] = self._constant(f"{op.operands[1]}/reciprocal", np.float32(1) / divisor)
+            divisor: NDArray[np.float32] = self._emitter.graph.array(op.operands[1])
+            operands[1] = self._constant(f"{op.operands[1]}/reciprocal", np.reciprocal(divisor))
         if op.type == "MatMul":
             self._matmul(op, precision, [o.triple for o in operands])
             if keep:
@@ -51,7 +51,7 @@ class Kernels:
         write = self._write_qdq if self._qdq else self._write_qoperator
         write(op, precision, operands, result)
         if result is None:
-            self._tail(op, op.members[1:])
+            self._tail(op.members[1:])
 
     def dynamic(self, op: FusedOp, precision: OpPrecision) -> None:
         """Write `op` with activation ranges found at run time."""
@@ -129,9 +129,9 @@ class Kernels:
         last = op.members[1] if bias is not None and op.type == "MatMul" else op.anchor
         output = self._emitter.graph.nodes[last].output[0]
         self._emitter.add("MatMulIntegerToFloat", inputs, [output], op.id, domain=MICROSOFT)
-        self._tail(op, members)
+        self._tail(members)
 
-    def _tail(self, op: FusedOp, members: tuple[int, ...]) -> None:
+    def _tail(self, members: tuple[int, ...]) -> None:
         for index in members:
             self._emitter.copy(self._emitter.graph.nodes[index])
 

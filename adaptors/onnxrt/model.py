@@ -70,11 +70,11 @@ class OnnxModel:
         own = self.graph.outputs
         extra = [name for name in dict.fromkeys(extra_outputs) if name not in own]
         if not extra:
-            return self.graph.proto.SerializeToString()
+            return bytes(self.graph.proto.SerializeToString())
         proto = ModelProto()
         proto.CopyFrom(self.graph.proto)
         proto.graph.output.extend(ValueInfoProto(name=name) for name in extra)
-        return proto.SerializeToString()
+        return bytes(proto.SerializeToString())
 
 
 def load(source: ModelSource) -> OnnxModel:
@@ -100,7 +100,8 @@ def load(source: ModelSource) -> OnnxModel:
     _refuse_quantized(proto, where)
     content = path if path is not None else _bytes(proto, where)
     fingerprint = reading.content_digest(content, external, ("", *source.inputs, "", *source.outputs))
-    size = reading.total_bytes(*external) + (reading.total_bytes(path) if path is not None else len(content))
+    own = reading.total_bytes(content) if isinstance(content, Path) else len(content)
+    size = own + reading.total_bytes(*external)
     if source.inputs or source.outputs:
         proto = prepare.select(proto, source.inputs, source.outputs)
         content = _bytes(proto, where)
@@ -149,7 +150,7 @@ def _prepare(proto: ModelProto, folder: Path | None, external_bytes: int, where:
 
 def _bytes(proto: ModelProto, where: str) -> bytes:
     try:
-        return proto.SerializeToString()
+        return bytes(proto.SerializeToString())
     except Exception as error:
         raise ModelError(
             f"the model cannot be written as one file: {error}",

@@ -27,7 +27,8 @@ class Grid:
 
     def quantize(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The nearest grid points."""
-        return np.clip(np.rint(values / self.scale) + self.zero_point, 0, 255).astype(np.uint8)
+        steps: NDArray[np.float32] = np.rint(values / self.scale) + self.zero_point
+        return np.clip(steps, 0, 255).astype(np.uint8)
 
     def stored(self, value: float) -> int:
         """The nearest grid point of one value, infinities included."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto
 
 from autoq.adaptors.onnxrt.graph import subgraphs
@@ -85,7 +84,7 @@ def external_files(proto: ModelProto, folder: Path | None) -> tuple[Path, ...]:
             ends[location] = max(ends.get(location, 0), end)
     if ends and folder is None:
         raise ModelError(
-            f"the model's weights lie in other files ({next(iter(ends))}), and a model given as an object has no folder",
+            f"the weights lie in another file ({next(iter(ends))}), and a model given as an object has no folder",
             hint="give the path of the model, or load its external data first",
         )
     found = []
@@ -132,7 +131,7 @@ def content_digest(data: bytes | Path, external: tuple[Path, ...], selection: tu
 
 def total_bytes(*files: Path) -> int:
     """Bytes of all files together."""
-    return sum(os.stat(f).st_size for f in files)
+    return sum(f.stat().st_size for f in files)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:

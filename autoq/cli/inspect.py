@@ -1,0 +1,144 @@
+"""`autoq inspect`: the capability table of a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from autoq.cli.console import console, error_console
+from autoq.config.loader import load_job
+from autoq.config.rules import space
+from autoq.config.schema import Job
+from autoq.core.adaptor import ModelSource
+from autoq.core.capability import Capability, CapabilityTable
+from autoq.core.errors import ConfigError
+from autoq.core.registry import make_adaptor
+from autoq.core.space import Space, match_names
+
+_JOB_SUFFIXES = (".yaml", ".yml")
+_DEFAULT_FRAMEWORK = "onnxrt_qdq"
+
+
+def command(
+    model_or_job: Annotated[Path, typer.Argument(metavar="MODEL_OR_JOB", help="A model, or a job file.")],
+    framework: Annotated[
+        str | None, typer.Option(help=f"Framework of a model; {_DEFAULT_FRAMEWORK} by default.")
+    ] = None,
+    op: Annotated[
+        str | None, typer.Option(help="Only ops of this name or type; wildcards and expressions too.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Ops to print; 0 for all.")] = 40,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show which op of a model can run in which precision, what it costs there, and where that is known from.
+
+    For a job file, precisions that the job's rules leave out are dimmed.
+    """
+    job: Job | None = None
+    if model_or_job.suffix.lower() in _JOB_SUFFIXES:
+        job = load_job(model_or_job)
+        if job.model.path is None:
+            raise ConfigError("the job names no model file", where=str(model_or_job), hint="give model.path")
+        path, name = job.resolve(job.model.path), framework or job.model.framework
+        source = ModelSource(path, tuple(job.model.inputs), tuple(job.model.outputs))
+    else:
+        path, name = model_or_job, framework or _DEFAULT_FRAMEWORK
+        source = ModelSource(path)
+    adaptor = make_adaptor(name)
+    with error_console.status(f"loading {path.name} …"):
+        model = adaptor.load(source)
+        table = adaptor.capabilities(model)
+    rows = _chosen(table, op)
+    if as_json:
+        data: dict[str, Any] = table.to_json()
+        wanted = {row.op.id for row in rows}
+        data["rows"] = [row for row in data["rows"] if row["op"] in wanted]
+        data |= {"framework": name, "model": str(path), "fingerprint": model.fingerprint}
+        console.print_json(data=data)
+        return
+    search = space(job, table) if job is not None else None
+    inputs = ", ".join(f"{s.name} {s.dtype}{_shape(s.shape)}" for s in model.inputs)
+    console.print(
+        f"{path.name}: {model.size_bytes / 1e6:.1f} MB, {len(table)} ops, takes {inputs}", markup=False, highlight=False
+    )
+    if search is not None:
+        console.print(f"the job leaves {_count(search.size)} plans", highlight=False)
+    console.print()
+    console.print(_summary(rows))
+    console.print()
+    shown = rows if limit == 0 else rows[:limit]
+    console.print(_ops(shown, search))
+    if len(shown) < len(rows):
+        console.print(f"… and {len(rows) - len(shown)} more; --limit 0 shows all", style="dim", highlight=False)
+
+
+def _chosen(table: CapabilityTable, pattern: str | None) -> Sequence[Capability]:
+    if pattern is None:
+        return table.rows
+    types = {row.op.type for row in table}
+    if pattern in types:
+        return [row for row in table if row.op.type == pattern]
+    matched = match_names(pattern, [*(row.op.id for row in table), *types], "op")
+    return [row for row in table if row.op.id in matched or row.op.type in matched]
+
+
+def _summary(rows: Sequence[Capability]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("type", "ops", "precisions, best first (latency of the op alone / fp32)", "where from"):
+        table.add_column(heading)
+    kinds = Counter((r.op.type, r.precisions, r.costs, r.origin, r.note) for r in rows)
+    for (kind, precisions, costs, origin, note), count in kinds.items():
+        cells = _cells(precisions, costs)
+        table.add_row(kind, str(count), "\n".join(cells), Text(note or origin, style="yellow" if note else "dim"))
+    return table
+
+
+def _ops(rows: Sequence[Capability], search: Space | None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    headings = ["op", "type", "best", "also", *(["group"] if any(r.group for r in rows) else [])]
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        allowed = _allowed(row, search)
+        best = next((p.label for p in row.precisions if p.label in allowed), "fp32")
+        others = len(allowed) - 1
+        cells = [
+            Text(row.op.id),
+            Text(row.op.type),
+            Text(best, style="dim" if best == "fp32" else ""),
+            str(others or ""),
+        ]
+        table.add_row(*cells, *([Text(row.group or "")] if "group" in headings else []))
+    return table
+
+
+def _allowed(row: Capability, search: Space | None) -> Sequence[str]:
+    if search is None:
+        return [p.label for p in row.precisions]
+    unit = search.by_id.get(row.group or row.op.id)
+    if unit is None:
+        fixed = search.fixed.get(row.op.id)
+        return [fixed.label] if fixed is not None else ["fp32"]
+    return [p.label for p in unit.precisions]
+
+
+def _cells(precisions: Sequence[Any], costs: Sequence[float | None]) -> list[str]:
+    padded = [*costs, *[None] * (len(precisions) - len(costs))]
+    return [
+        p.label + (f" ({cost:.2g})" if cost is not None and not p.is_float else "")
+        for p, cost in zip(precisions, padded, strict=True)
+    ]
+
+
+def _shape(shape: tuple[int | str | None, ...] | None) -> str:
+    return "" if shape is None else "[" + ", ".join("?" if s is None else str(s) for s in shape) + "]"
+
+
+def _count(size: int) -> str:
+    return str(size) if size < 10_000 else f"about 10^{len(str(size)) - 1}"
