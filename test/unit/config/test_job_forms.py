@@ -1,6 +1,7 @@
 """A job as JSON Schema, as YAML, as JSON, and as a template."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_every_key_of_the_schema_is_in_the_reference() -> None:
     reference = (Path(__file__).parents[3] / "docs" / "job-file.md").read_text(encoding="utf-8")
     schema = job_json_schema()
     keys = {key for s in [schema, *schema["$defs"].values()] for key in s.get("properties", {})}
-    assert sorted(key for key in keys if f"`{key}`" not in reference) == []
+    told = {*re.findall(r"`(\w+)`", reference), *re.findall(r"^#+ (\w+)$", reference, re.MULTILINE)}
+    assert keys - told == set()
 
 
 @pytest.mark.parametrize("template", templates(), ids=lambda t: t.name)
