@@ -42,7 +42,7 @@ def command(
     if job_file is not None:
         job = load_job(job_file)
         directions, problems = _metrics(job)
-        problems += missing_files(job)
+        problems += [*_postprocess(job), *missing_files(job)]
         if problems:
             raise config_error(problems, job.origin.name)
         _print_summary(job, job_file, criteria(job, list(directions), directions.__getitem__))
@@ -85,6 +85,18 @@ def _metrics(job: Job) -> tuple[dict[str, bool], list[Problem]]:
             count = sum(s.name == section.name for s in sections[: index + 1])
             directions[section.name if count == 1 else f"{section.name}#{count}"] = metric.higher_is_better
     return directions, problems
+
+
+def _postprocess(job: Job) -> Iterator[Problem]:
+    from autoq.evaluation.postprocess import make_postprocess
+
+    accuracy = job.evaluation.accuracy
+    for index, step in enumerate(accuracy.postprocess if accuracy is not None else ()):
+        try:
+            make_postprocess([(step.name, step.arguments)], job.base)
+        except ConfigError as error:
+            mark = job.origin.mark(("evaluation", "accuracy", "postprocess", index))
+            yield Problem(error.message, error.hint, mark)
 
 
 def _print_summary(job: Job, job_file: Path, promises: Sequence[Criterion]) -> None:

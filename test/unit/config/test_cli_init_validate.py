@@ -108,6 +108,13 @@ def test_validate_tells_an_unknown_metric_with_its_place(folder: Path) -> None:
         run("validate", "job.yaml")
 
 
+def test_validate_tells_an_unknown_postprocess_step_with_its_place(folder: Path) -> None:
+    job = runnable(folder)
+    job.write_text(job.read_text().replace("metric: top1", "metric: top1\n    postprocess: [softmax, squeez]"))
+    with pytest.raises(ConfigError, match=r"job\.yaml:\d+:28: .*'squeez'.*\n.*did you mean 'squeeze'"):
+        run("validate", "job.yaml")
+
+
 def test_validate_tells_what_the_command_line_needs(folder: Path) -> None:
     (folder / "job.yaml").write_text("model: {framework: toy}\n")
     with pytest.raises(ConfigError) as caught:
