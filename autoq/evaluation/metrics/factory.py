@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard, cast
 
+from autoq.config.schema import MetricSection
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function
 from autoq.core.suggest import did_you_mean
@@ -166,8 +167,8 @@ def make_metric(
     return metric
 
 
-def make_metrics(sections: Iterable[Any]) -> list[Metric]:
-    """One metric per section (objects with name, arguments and higher_is_better), with names made unique.
+def make_metrics(sections: Iterable[MetricSection]) -> list[Metric]:
+    """One metric per section of the job, in order, with names made unique.
 
     A second metric of the same name, e.g. topk with another k, gets ``#2`` after its name.
 
