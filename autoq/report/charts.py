@@ -1,0 +1,320 @@
+"""Accuracy against speed, and the search over time: Vega-Lite drawings as SVG that follow the page's colours.
+
+They are drawn once, without JavaScript: colours are the page's CSS variables, so that light, dark and print
+need no second picture, and what a mark means is its title, which a browser shows under the pointer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from autoq.core.criterion import Criterion, Tolerance
+from autoq.core.objective import Quantity
+from autoq.core.trial import Trial, TrialState
+from autoq.report.document import ReportDocument
+from autoq.report.text import limit_text, loss_bounds, loss_value, number, ratio_text, trial_verdict
+
+# Stand-ins that Vega accepts as colours and that are replaced by the page's variables afterwards.
+_COLOURS = {
+    "#010101": "var(--ink)",
+    "#010102": "var(--muted)",
+    "#010103": "var(--line)",
+    "#010104": "var(--accent)",
+    "#010105": "var(--good)",
+    "#010106": "var(--bad)",
+    "#010107": "var(--card)",
+}
+_INK, _MUTED, _LINE, _ACCENT, _GOOD, _BAD, _CARD = _COLOURS
+
+_KINDS = {
+    "chosen": ("M0,-1L.294,-.405L.951,-.309L.476,.155L.588,.809L0,.5L-.588,.809L-.476,.155L-.951,-.309L-.294,-.405Z"),
+    "fp32": "diamond",
+    "accepted": "circle",
+    "screened": "circle",
+    "rejected": "cross",
+}
+_FILLS = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _CARD, "rejected": _CARD}
+_STROKES = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _GOOD, "rejected": _BAD}
+_SIZES = {"chosen": 210, "fp32": 110, "accepted": 75, "screened": 60, "rejected": 60}
+
+_LABEL_ROOM = 0.33
+"""A mark further left than this share of the axis has its label on the right."""
+
+_LINEAR_UP_TO = 5.0
+"""Losses beyond so many limits are drawn on a scale that is linear near the limit and logarithmic beyond."""
+
+
+def scatter(document: ReportDocument, index: int, width: int) -> str | None:
+    """Loss of one metric against the first objective, with intervals and the Pareto front.
+
+    Args:
+        document: The report.
+        index: Which criterion.
+        width: Pixels of the plot; the picture scales.
+
+    Returns:
+        An SVG element, or None when no trial can be placed.
+    """
+    criterion, quantity = document.criteria[index], _axis(document)
+    points = [p for t in _placed(document) if (p := _point(document, t, index, quantity)) is not None]
+    if len(points) < 2:
+        return None
+    x = alt.X("x:Q", title=_axis_title(quantity), scale=_x_scale(points), axis=alt.Axis(tickCount=5, grid=False))
+    y = alt.Y("y:Q", title=_loss_title(criterion), scale=_y_scale(points, criterion), axis=_y_axis(points, criterion))
+    data = alt.Data(values=points)
+    bars = [p for p in points if p["kind"] != "fp32"]
+    base = alt.Chart(data)
+    layers: list[Any] = [
+        alt.Chart(alt.Data(values=[{"y": _shown(criterion, criterion.limit)}]))
+        .mark_rule(color=_BAD, strokeDash=[6, 4], strokeWidth=1.5)
+        .encode(y=y),
+        alt.Chart(alt.Data(values=[{"x": 1.0}])).mark_rule(color=_MUTED, strokeDash=[2, 3]).encode(x=x),
+        alt.Chart(alt.Data(values=_front(points)))
+        .mark_line(interpolate="step-after", color=_ACCENT, strokeWidth=2, opacity=0.55)
+        .encode(x=x, y=y, order="x:Q"),
+        alt.Chart(alt.Data(values=bars))
+        .mark_rule(color=_MUTED, clip=True)
+        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", opacity=_opacity()),
+        alt.Chart(alt.Data(values=[p for p in bars if p["left"] is not None]))
+        .mark_rule(color=_MUTED, clip=True)
+        .encode(x=alt.X("left:Q"), x2="right:Q", y=y, opacity=_opacity()),
+        _marks(base, x, y),
+        _label(points, "fp32", "fp32", x, y, dx=10, align="left"),
+        _label(points, "chosen", _chosen_label(document), x, y, dx=-12, align="right"),
+        alt.Chart(
+            alt.Data(values=[{"y": _shown(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
+        )
+        .mark_text(align="left", baseline="bottom", dx=4, dy=-4, color=_BAD, fontSize=12)
+        .encode(x=alt.value(0), y=y, text="text:N"),
+    ]
+    return _svg(alt.layer(*layers), width, 300 if width < 500 else 380)
+
+
+def history(document: ReportDocument, width: int) -> str | None:
+    """The objective of every trial in its order, and the best accepted so far.
+
+    Returns:
+        An SVG element, or None when there are fewer than two trials with an objective.
+    """
+    rows, steps, best = [], [], 1.0
+    for trial in document.trials:
+        if trial.accepted and trial.objective is not None:
+            best = min(best, trial.objective)
+        steps.append({"x": trial.number, "y": best})
+        if trial.objective is not None:
+            rows.append({"x": trial.number, "y": trial.objective, **_look(document, trial)})
+    if len(rows) < 2:
+        return None
+    step = max(1, math.ceil(len(document.trials) / (6 if width < 500 else 14)))
+    ticks = [t.number for t in document.trials][::step]
+    x = alt.X(
+        "x:Q",
+        title="trial",
+        axis=alt.Axis(values=ticks, format="d", grid=False),
+        scale=alt.Scale(nice=False, padding=14),
+    )
+    name = str(document.objective.quantities[0]) if len(document.objective.quantities) == 1 else "objective"
+    y = alt.Y("y:Q", title=f"{name} / fp32", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
+    line = (
+        alt.Chart(alt.Data(values=steps))
+        .mark_line(interpolate="step-after", color=_ACCENT, strokeWidth=2)
+        .encode(x=x, y=y)
+    )
+    return _svg(alt.layer(line, _marks(alt.Chart(alt.Data(values=rows)), x, y)), width, 240)
+
+
+def _placed(document: ReportDocument) -> list[Trial]:
+    """Complete trials; of a plan that was screened first and scored in full later, only the latter."""
+    full = {t.plan.digest for t in document.trials if t.full}
+    complete = [t for t in document.trials if t.state is TrialState.COMPLETE]
+    return [t for t in complete if t.full or t.plan.digest not in full]
+
+
+def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantity) -> dict[str, Any] | None:
+    criterion, found = document.criteria[index], trial.scores[index]
+    latency = document.latency_of(trial)
+    left = right = None
+    place: float | None = 1.0
+    if trial.number != 0:
+        if quantity is Quantity.SIZE:
+            place = trial.size_bytes / document.model.size_bytes if trial.size_bytes else None
+        else:
+            place = latency.ratio.value if latency is not None else None
+            left, right = (latency.ratio.low, latency.ratio.high) if latency is not None else (None, None)
+    if place is None or not all(map(math.isfinite, (found.loss.value, found.loss.low, found.loss.high))):
+        return None
+    return {
+        "x": place,
+        "left": left,
+        "right": right,
+        "y": _shown(criterion, found.loss.value),
+        "low": _shown(criterion, found.loss.low),
+        "high": _shown(criterion, found.loss.high),
+        "full": trial.full,
+        **_look(document, trial, index),
+    }
+
+
+def _look(document: ReportDocument, trial: Trial, index: int = 0) -> dict[str, Any]:
+    best = document.best
+    if trial.number == 0:
+        kind = "fp32"
+    elif best is not None and trial.plan == best.plan and trial.full:
+        kind = "chosen"
+    else:
+        kind = "rejected" if not trial.met else "accepted" if trial.full else "screened"
+    return {"kind": kind, "about": _about(document, trial, index)}
+
+
+def _about(document: ReportDocument, trial: Trial, index: int) -> str:
+    parts = [f"trial {trial.number}", trial_verdict(trial)]
+    if trial.proposal.note:
+        parts.append(trial.proposal.note)
+    if trial.scores and trial.number != 0:
+        criterion, loss = document.criteria[index], trial.scores[index].loss
+        parts.append(f"{criterion.metric} loss {loss_value(criterion, loss.value)} {loss_bounds(criterion, loss)}")
+    latency = document.latency_of(trial)
+    if latency is not None and trial.number != 0:
+        parts.append(f"latency / fp32 {ratio_text(latency.ratio)}")
+    return "; ".join(parts)
+
+
+def _axis(document: ReportDocument) -> Quantity:
+    wanted = document.objective.quantities[0]
+    return Quantity.SIZE if wanted is Quantity.SIZE else Quantity.LATENCY
+
+
+def _axis_title(quantity: Quantity) -> str:
+    what, better = ("size", "smaller") if quantity is Quantity.SIZE else ("latency", "faster")
+    return f"{what} / fp32 (left is {better})"
+
+
+def _loss_title(criterion: Criterion) -> str:
+    unit = "%" if criterion.tolerance is Tolerance.RELATIVE else "absolute"
+    return f"loss of {criterion.metric} ({unit})"
+
+
+def _shown(criterion: Criterion, loss: float) -> float:
+    return 100 * loss if criterion.tolerance is Tolerance.RELATIVE else loss
+
+
+def _x_scale(points: Sequence[Mapping[str, Any]]) -> alt.Scale:
+    high = max(max(p["x"] for p in points), 1.0)
+    return alt.Scale(domain=[0, high * 1.12], nice=False)
+
+
+def _span(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """What the axis must show: all values, and the intervals of what was scored in full."""
+    full = [p for p in points if p["full"]]
+    lows, highs = [p["low"] for p in full], [p["high"] for p in full]
+    return min(0.0, *(p["y"] for p in points), *lows), max(0.0, *(p["y"] for p in points), *highs)
+
+
+def _unit(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> float:
+    limit = _shown(criterion, criterion.limit)
+    return limit if limit > 0 else (_span(points)[1] / 50 or 1.0)
+
+
+def _wide(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> bool:
+    return max(p["y"] for p in points) > _LINEAR_UP_TO * _unit(points, criterion)
+
+
+def _y_scale(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Scale:
+    unit = _unit(points, criterion)
+    low, high = _span(points)
+    high = max(high, 1.4 * unit)
+    if _wide(points, criterion):
+        return alt.Scale(type="symlog", constant=unit, domain=[min(1.1 * low, -0.4 * unit), 1.25 * high], nice=False)
+    pad = 0.06 * (high - low)
+    return alt.Scale(domain=[low - pad, high + pad], nice=False)
+
+
+def _y_axis(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Axis:
+    if not _wide(points, criterion):
+        return alt.Axis(tickCount=6)
+    unit = _unit(points, criterion)
+    low, high = _span(points)
+    steps = [0.0, 1.0] + [m * 10.0**e for e in range(8) for m in (3, 10)]
+    values = [s * unit for s in steps if s * unit <= 1.2 * high]
+    values += [-s * unit for s in steps[1:] if -s * unit >= 1.1 * low]
+    return alt.Axis(values=sorted(values), format="~g")
+
+
+def _front(points: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Fully scored points that no other beats in both directions, fastest first."""
+    front: list[dict[str, float]] = []
+    for p in sorted((p for p in points if p["full"]), key=lambda p: (p["x"], p["y"])):
+        if not front or p["y"] < front[-1]["y"]:
+            front.append({"x": p["x"], "y": p["y"]})
+    return front
+
+
+def _marks(base: alt.Chart, x: alt.X, y: alt.Y) -> alt.Chart:
+    def scale(values: Mapping[str, Any]) -> alt.Scale:
+        return alt.Scale(domain=[*values], range=[*values.values()])
+
+    marks: alt.Chart = base.mark_point(strokeWidth=1.8, opacity=1).encode(
+        x=x,
+        y=y,
+        shape=alt.Shape("kind:N", scale=scale(_KINDS), legend=None),
+        fill=alt.Fill("kind:N", scale=scale(_FILLS), legend=None),
+        stroke=alt.Stroke("kind:N", scale=scale(_STROKES), legend=None),
+        size=alt.Size("kind:N", scale=scale(_SIZES), legend=None),
+        description="about:N",
+    )
+    return marks
+
+
+def _opacity() -> alt.Opacity:
+    kinds = {"chosen": 1.0, "accepted": 0.7, "screened": 0.25, "rejected": 0.35, "fp32": 1.0}
+    return alt.Opacity("kind:N", scale=alt.Scale(domain=[*kinds], range=[*kinds.values()]), legend=None)
+
+
+def _label(
+    points: Sequence[Mapping[str, Any]], kind: str, text: str, x: alt.X, y: alt.Y, *, dx: int, align: str
+) -> alt.Chart:
+    chosen = [{"x": p["x"], "y": p["y"], "text": text} for p in points if p["kind"] == kind][:1]
+    if chosen and chosen[0]["x"] < _LABEL_ROOM * max(p["x"] for p in points):
+        dx, align = abs(dx), "left"
+    mark: alt.Chart = (
+        alt.Chart(alt.Data(values=chosen))
+        .mark_text(align=align, baseline="bottom", dx=dx, dy=-6, color=_INK, fontSize=13, fontWeight=600)
+        .encode(x=x, y=y, text="text:N")
+    )
+    return mark
+
+
+def _chosen_label(document: ReportDocument) -> str:
+    speedup = document.verdict.speedup
+    return f"chosen, {number(speedup.value)}×" if speedup is not None else "chosen"
+
+
+def _svg(chart: alt.LayerChart, width: int, height: int) -> str:
+    styled = (
+        chart.properties(width=width, height=height, background="transparent", padding=4)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=_LINE,
+            domainColor=_LINE,
+            tickColor=_LINE,
+            labelColor=_MUTED,
+            titleColor=_INK,
+            labelFontSize=12,
+            titleFontSize=12.5,
+            titleFontWeight=500,
+            titlePadding=10,
+        )
+        .configure(font="sans-serif")
+    )
+    drawn: str = vl_convert.vegalite_to_svg(styled.to_dict())
+    for stand_in, variable in _COLOURS.items():
+        drawn = drawn.replace(stand_in, variable)
+    drawn = re.sub(r'(<path [^>]*?)aria-label="([^"]*)"([^>]*?)/>', r"\1\3><title>\2</title></path>", drawn)
+    drawn = re.sub(r'^<svg [^>]*?width="(\d+)" height="(\d+)"', r'<svg xmlns="http://www.w3.org/2000/svg"', drawn)
+    return drawn.replace('font-family="sans-serif"', "")

@@ -1,0 +1,90 @@
+"""Writing a report: a page that opens offline, and the same as data beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from autoq.core.errors import StoreError
+from autoq.report import page, text
+from autoq.report.charts import history, scatter
+from autoq.report.document import ReportDocument
+from autoq.store.artifacts import write_text_atomic
+
+_WIDE, _NARROW = 720, 300
+
+
+def write_report(document: ReportDocument, folder: Path) -> Path:
+    """Write ``report.html`` and ``report.json`` into a folder; returns the page's path.
+
+    Raises:
+        StoreError: The disk is full or not writable.
+    """
+    write_text_atomic(
+        folder / "report.json", json.dumps(document.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    write_text_atomic(folder / "report.html", render(document))
+    return folder / "report.html"
+
+
+def read_report(path: Path) -> ReportDocument:
+    """The document in a ``report.json``.
+
+    Raises:
+        StoreError: It cannot be read, or is no report.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"the report cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise StoreError(f"this is not a report: {error}", where=str(path)) from error
+    if not isinstance(data, dict):
+        raise StoreError("this is not a report", where=str(path))
+    return ReportDocument.from_json(data)
+
+
+def render(document: ReportDocument) -> str:
+    """The page."""
+    environment = Environment(
+        loader=PackageLoader("autoq.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    kinds, cells = page.precision_map(document)
+    shown, held_out = document.shown, document.held_out
+    source, _, _ = environment.loader.get_source(environment, "report.css") if environment.loader else ("", None, None)
+    return environment.get_template("report.html").render(
+        document=document,
+        verdict=document.verdict,
+        css=Markup(source),
+        text=text,
+        tune=page.losses(document.criteria, shown.scores) if shown is not None and shown.scores else [],
+        held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
+        compared=page.compared(document),
+        speed_bars=page.speed_bars(document),
+        speed=page.speed_text(document),
+        kinds=kinds,
+        cells=cells,
+        types=page.by_type(cells, kinds),
+        trials=page.trial_rows(document),
+        phases=page.phases(document),
+        scatters=[
+            (c.metric, _both(lambda width, i=i: scatter(document, i, width))) for i, c in enumerate(document.criteria)
+        ],
+        history=_both(lambda width: history(document, width)),
+    )
+
+
+def _both(draw: Callable[[int], str | None]) -> tuple[Markup, Markup] | None:
+    """The wide and the narrow picture. Vega escapes what the user wrote, so they are safe to place."""
+    wide, narrow = draw(_WIDE), draw(_NARROW)
+    if wide is None or narrow is None:
+        return None
+    return Markup(wide), Markup(narrow)

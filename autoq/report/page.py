@@ -1,0 +1,310 @@
+"""What the page shows, worked out before the template: the template only places it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoq.core.criterion import Criterion
+from autoq.core.precision import FP32, OpPrecision
+from autoq.core.trial import Latency, MetricScore, Trial
+from autoq.report.document import OpRow, ReportDocument
+from autoq.report.text import (
+    NONE,
+    duration,
+    factor,
+    fixed,
+    limit_text,
+    loss_bounds,
+    loss_value,
+    milliseconds,
+    number,
+    ratio_text,
+    score,
+    size,
+    trial_verdict,
+)
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_COLOURS = 8
+
+PHASES = {
+    "load": "loading model and data",
+    "baseline": "scoring fp32",
+    "calibrate": "calibrating",
+    "search": "searching",
+    "finalists": "measuring finalists",
+    "verdict": "scoring held-out samples",
+    "memory": "measuring memory",
+    "save": "saving",
+}
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """An interval on a line, all places in percent of its width.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        value: The value.
+        zero: Where nothing is lost.
+        limit: The limit.
+    """
+
+    low: float
+    high: float
+    value: float
+    zero: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One metric's loss, as text and as a gauge (None when it is infinite)."""
+
+    metric: str
+    value: str
+    bounds: str
+    limit: str
+    met: bool
+    samples: int
+    gauge: Gauge | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One line of fp32 and the shown plan side by side."""
+
+    what: str
+    fp32: str
+    shown: str
+    change: str
+    better: bool | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One precision of the map: its letter, colour class and count."""
+
+    letter: str
+    style: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One op of the map."""
+
+    letter: str
+    style: str
+    fallback: bool
+    op: str
+    type: str
+    asked: str
+    realized: str
+    time: str
+
+    @property
+    def title(self) -> str:
+        """All of it in one line."""
+        asked = f", asked for {self.asked}" if self.fallback else ""
+        return f"{self.op} ({self.type}): {self.realized}{asked}{', ' + self.time if self.time else ''}"
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One line of the history."""
+
+    number: int
+    what: str
+    samples: str
+    scores: tuple[tuple[str, str], ...]
+    latency: str
+    size: str
+    verdict: str
+    tone: str
+    reason: str
+    seconds: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Seconds of one phase, and its share of the longest one in percent."""
+
+    name: str
+    time: str
+    width: float
+
+
+def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore]) -> list[Loss]:
+    """One per metric."""
+    return [
+        Loss(
+            s.metric,
+            loss_value(c, s.loss.value),
+            loss_bounds(c, s.loss) if s.loss.low < s.loss.high else "",
+            limit_text(c),
+            s.met,
+            s.samples,
+            _gauge(s),
+        )
+        for c, s in zip(criteria, scores, strict=True)
+    ]
+
+
+def compared(document: ReportDocument) -> list[Compared]:
+    """fp32 and the shown plan side by side."""
+    shown, base = document.shown, document.baseline
+    rows = [_compared_score(c, base, shown, i) for i, c in enumerate(document.criteria)]
+    latency = document.latency_of(shown) if shown is not None else None
+    rows.append(_compared_latency(base.latency, latency))
+    rows.append(_compared_bytes("size on disk", document.model.size_bytes, shown.size_bytes if shown else None))
+    if "fp32" in document.memory:
+        rows.append(_compared_bytes("peak memory", document.memory["fp32"], document.memory.get("best")))
+    return rows
+
+
+def precision_map(document: ReportDocument) -> tuple[list[Kind], list[Cell]]:
+    """Legend, most frequent precision first and fp32 last, and one cell per op in execution order."""
+    rows = document.op_rows
+    counts = Counter(row.realized for row in rows)
+    order = sorted(counts, key=lambda p: (p == FP32, p.is_float, -counts[p], p.label))
+    kinds = {p: _kind(p, i, counts[p]) for i, p in enumerate(order)}
+    total = sum(row.seconds or 0.0 for row in rows)
+    return [*kinds.values()], [_cell(row, kinds[row.realized], total) for row in rows]
+
+
+def by_type(cells: Sequence[Cell], kinds: Sequence[Kind]) -> list[tuple[str, list[int], int, int]]:
+    """Per op type: how many in each precision of the legend, how many fell back, how many in all."""
+    types = dict.fromkeys(cell.type for cell in cells)
+    table = []
+    for name in types:
+        own = [cell for cell in cells if cell.type == name]
+        counts = Counter(cell.realized for cell in own)
+        table.append((name, [counts[k.label] for k in kinds], sum(c.fallback for c in own), len(own)))
+    return sorted(table, key=lambda row: (-row[3], row[0]))
+
+
+def trial_rows(document: ReportDocument) -> list[TrialRow]:
+    """The history, in order."""
+    return [_trial_row(document, trial) for trial in document.trials]
+
+
+def phases(document: ReportDocument) -> list[Phase]:
+    """Seconds per phase in the order they happened."""
+    longest = max(document.seconds.values(), default=0.0)
+    return [
+        Phase(PHASES.get(name, name), duration(seconds), 100 * seconds / longest if longest else 0.0)
+        for name, seconds in document.seconds.items()
+    ]
+
+
+def _gauge(found: MetricScore) -> Gauge | None:
+    loss, limit = found.loss, found.limit
+    if not all(map(math.isfinite, (loss.low, loss.value, loss.high))):
+        return None
+    left, right = min(0.0, loss.low), max(limit, loss.high, 0.0)
+    span = (right - left) or 1.0
+    left, span = left - 0.08 * span, 1.16 * span
+    low, high, value, zero, mark = (
+        round(100 * (x - left) / span, 2) for x in (loss.low, loss.high, loss.value, 0.0, limit)
+    )
+    return Gauge(low, high, value, zero, mark)
+
+
+def _compared_score(criterion: Criterion, base: Trial, shown: Trial | None, index: int) -> Compared:
+    if shown is None or not shown.scores:
+        return Compared(criterion.metric, score(base.scores[index].value), NONE, "", None)
+    found = shown.scores[index]
+    value = found.loss.value
+    bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
+    change = f"loss {loss_value(criterion, value)}{bounds}"
+    return Compared(criterion.metric, score(found.baseline), score(found.value), change, found.met)
+
+
+def _compared_latency(base: Latency | None, shown: Latency | None) -> Compared:
+    if shown is None:
+        return Compared("latency per run", milliseconds(base.seconds if base else None), NONE, "", None)
+    return Compared(
+        "latency per run",
+        milliseconds(shown.reference_seconds),
+        milliseconds(shown.seconds),
+        f"{ratio_text(shown.ratio)} of fp32",
+        shown.ratio.value < 1,
+    )
+
+
+def _compared_bytes(what: str, base: int, shown: int | None) -> Compared:
+    if not shown or not base:
+        return Compared(what, size(base), size(shown), "", None)
+    change = f"{factor(base / shown)} smaller" if shown <= base else f"{factor(shown / base)} larger"
+    return Compared(what, size(base), size(shown), "the same" if shown == base else change, shown <= base)
+
+
+def _kind(precision: OpPrecision, index: int, count: int) -> Kind:
+    if precision == FP32:
+        return Kind("·", "k-float", precision.label, count)
+    return Kind(_LETTERS[index % len(_LETTERS)], f"k{index % _COLOURS}", precision.label, count)
+
+
+def _cell(row: OpRow, kind: Kind, total: float) -> Cell:
+    time = ""
+    if row.seconds is not None and total > 0:
+        time = f"{milliseconds(row.seconds)} in fp32 ({fixed(100 * row.seconds / total, 1)} %)"
+    return Cell(
+        kind.letter, kind.style, row.fallback, row.op.id, row.op.type, row.asked.label, row.realized.label, time
+    )
+
+
+def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
+    best = document.best
+    chosen = best is not None and trial.plan == best.plan and trial.full
+    latency = document.latency_of(trial)
+    samples = max((s.samples for s in trial.scores), default=None)
+    passed = trial.accepted and trial.number != 0 and (trial.objective is None or trial.objective < 1)
+    tone = "bad" if trial.failure is not None else "good" if passed else ""
+    return TrialRow(
+        trial.number,
+        trial.proposal.note or f"{len(trial.plan)} ops quantized",
+        NONE if samples is None else f"{samples}" if trial.full else f"{samples} (screening)",
+        tuple(_scored(c, s, baseline=trial.number == 0) for c, s in zip(document.criteria, trial.scores, strict=False)),
+        NONE if latency is None else "1" if trial.number == 0 else ratio_text(latency.ratio),
+        size(trial.size_bytes),
+        "chosen" if chosen else trial_verdict(trial),
+        tone,
+        trial.failure.message if trial.failure is not None else "",
+        duration(sum(trial.seconds.values())) if trial.seconds else NONE,
+        chosen,
+    )
+
+
+def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tuple[str, str]:
+    if baseline:
+        return f"{found.metric} {score(found.value)}", ""
+    bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
+    return f"{found.metric} {score(found.value)}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"
+
+
+def speed_bars(document: ReportDocument) -> tuple[float, float, float, float] | None:
+    """Widths in percent: fp32, the shown plan, and the ends of its interval; None when not measured."""
+    shown = document.shown
+    latency = document.latency_of(shown) if shown is not None else None
+    if latency is None:
+        return None
+    ratio = latency.ratio
+    scale = 100 / max(1.0, ratio.high)
+    return scale, scale * ratio.value, scale * max(ratio.low, 0), scale * ratio.high
+
+
+def speed_text(document: ReportDocument) -> tuple[str, str]:
+    """The speed-up and its interval."""
+    speedup = document.verdict.speedup
+    if speedup is None:
+        return NONE, "not measured"
+    level = f"{100 * speedup.confidence:g} % interval"
+    return factor(speedup.value), f"{number(speedup.low)} to {number(speedup.high)} ({level})"
