@@ -18,7 +18,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 # Weights and data; set AUTOQ_ASSETS to share them between checkouts.
 export AUTOQ_ASSETS ?= $(CURDIR)/.cache/autoq-assets
 
-BENCHMARKS = $(filter-out common __init__,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS = $(filter-out common __init__ __main__,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .PHONY: help setup demo test lint format bench clean distclean
 
