@@ -1,82 +1,126 @@
-"""Statistics of intermediate tensors, streamed from an optimized session."""
+"""Statistics of intermediate tensors, streamed from optimized sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import onnxruntime as ort
 
-from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason
+from autoq.adaptors.onnxrt.calibrator_segments import Chain, measure_shapes
+from autoq.adaptors.onnxrt.model import OnnxModel
+from autoq.adaptors.onnxrt.session import reason
 from autoq.calibration.histogram import TensorCollector
 from autoq.calibration.io import content_digest
-from autoq.core.batch import Array, Batch, TensorSpec
-from autoq.core.errors import DataError, ModelError
+from autoq.core.batch import Array, Batch
+from autoq.core.errors import AutoqError, DataError, ModelError
 from autoq.core.statistics import Calibration, Needs
+from autoq.core.suggest import did_you_mean
 
 Feed = Callable[[Batch], Mapping[str, Array]]
 
+BUDGET = 128 << 20
+"""Bytes of observed tensors that are alive at once, where the graph allows it."""
 
-class Observable(Protocol):
-    """What the calibrator asks of a model."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Content address."""
-
-    @property
-    def folder(self) -> Path | None:
-        """Where external data of `serialize`'s bytes lie."""
-
-    @property
-    def inputs(self) -> Sequence[TensorSpec]:
-        """What it takes."""
-
-    def serialize(self, extra_outputs: Sequence[str] = ()) -> bytes:
-        """The model with intermediate tensors as further outputs."""
+# Batches this much larger than the one the model was cut for are worth cutting it again.
+_GROWTH = 1.25
 
 
 def collect(
-    model: Observable, batches: Iterable[Batch], needs: Needs, feed: Feed, *, threads: int | None = None
+    model: OnnxModel,
+    batches: Iterable[Batch],
+    needs: Needs,
+    feed: Feed,
+    *,
+    threads: int | None = None,
+    budget: int = BUDGET,
 ) -> Calibration:
-    """Statistics of the needed tensors, in one pass over the batches."""
+    """Statistics of the needed tensors, in one pass over the batches.
+
+    Memory grows neither with the number of batches nor with the number of tensors. Tensors that turn out not
+    to be floats are left out.
+
+    Args:
+        model: The model.
+        batches: Calibration data, read once.
+        needs: Tensors to observe, and whether with histograms.
+        feed: Arrays by input name of a batch.
+        threads: Intra-op threads; None for ONNX Runtime's default.
+        budget: Bytes of observed tensors to hold at once.
+
+    Raises:
+        ModelError: A tensor does not exist, or ONNX Runtime cannot hand it out.
+        DataError: The model fails on the data, or they drive a tensor to NaN or infinity.
+    """
+    observer = _Observer(model, needs.tensors, threads, budget)
     collectors = {name: TensorCollector(name, histogram=needs.histogram) for name in needs.tensors}
     samples = 0
-    for batch, tensors in _observed(model, batches, needs.tensors, feed, threads):
+    for batch in batches:
         samples += batch.samples
-        for name, values in tensors.items():
-            if np.issubdtype(values.dtype, np.floating):
-                collectors[name].update(values)
-    statistics = {name: c.statistics() for name, c in collectors.items()}
+        for tensors in observer.run(feed(batch)):
+            for name, values in tensors.items():
+                if np.issubdtype(values.dtype, np.floating):
+                    collectors[name].update(values)
+                else:
+                    collectors.pop(name, None)
+    statistics = {name: collector.statistics() for name, collector in collectors.items()}
     return Calibration(statistics, samples, content_digest(model.fingerprint, statistics))
 
 
 def observe(
-    model: Observable, batches: Iterable[Batch], tensors: Sequence[str], feed: Feed, *, threads: int | None = None
+    model: OnnxModel, batches: Iterable[Batch], tensors: Sequence[str], feed: Feed, *, threads: int | None = None
 ) -> Iterator[Mapping[str, Array]]:
-    """Values of tensors, batch by batch."""
-    for _, values in _observed(model, batches, tensors, feed, threads):
-        yield values
+    """Values of tensors, batch by batch, in the order asked for.
 
-
-def _observed(
-    model: Observable, batches: Iterable[Batch], tensors: Sequence[str], feed: Feed, threads: int | None
-) -> Iterator[tuple[Batch, Mapping[str, Array]]]:
-    inputs = {spec.name for spec in model.inputs}
-    inner = [name for name in tensors if name not in inputs]
-    session: ort.InferenceSession | None = None
+    Raises:
+        ModelError: A tensor does not exist, or ONNX Runtime cannot hand it out.
+        DataError: The model fails on the data.
+    """
+    observer = _Observer(model, tensors, threads, budget=None)
     for batch in batches:
-        fed = feed(batch)
-        if session is None:
-            try:
-                session = make_session(model.serialize(inner), SessionSettings(threads=threads, folder=model.folder))
-            except Exception as error:
-                raise ModelError(f"the model cannot be observed: {reason(error)}") from error
+        found: dict[str, Array] = {}
+        for part in observer.run(feed(batch)):
+            found |= part
+        yield {name: found[name] for name in tensors}
+
+
+class _Observer:
+    """Runs a model and hands out tensors; cuts it into segments that fit the batches it sees."""
+
+    def __init__(self, model: OnnxModel, tensors: Sequence[str], threads: int | None, budget: int | None) -> None:
+        graph = model.graph
+        for name in tensors:
+            if name not in graph.producer and name not in graph.inputs:
+                names = (*graph.producer, *graph.inputs)
+                raise ModelError(f"the model computes no tensor '{name}'", hint=did_you_mean(name, names))
+        self._graph = graph
+        self._inputs = tuple(name for name in dict.fromkeys(tensors) if name in graph.inputs)
+        self._inner = tuple(name for name in dict.fromkeys(tensors) if name not in graph.inputs)
+        self._threads = threads
+        self._budget = budget
+        self._chain: Chain | None = None
+        self._elements = 0
+
+    def run(self, fed: Mapping[str, Array]) -> Iterator[Mapping[str, Array]]:
+        """The tensors of one batch, in parts: drop each before asking for the next."""
+        if self._inputs:
+            yield {name: fed[name] for name in self._inputs}
+        if not self._inner:
+            return
         try:
-            values = session.run(inner, dict(fed)) if inner else []
+            yield from self._fitting_chain(fed).run(fed)
+        except AutoqError:
+            raise
         except Exception as error:
-            raise DataError(f"calibration failed: {reason(error)}") from error
-        found = dict(zip(inner, values, strict=True))
-        yield batch, {name: fed[name] if name in inputs else found[name] for name in tensors}
+            raise DataError(
+                f"the model fails on the calibration data: {reason(error)}",
+                hint="check the shapes and the preprocessing of the calibration data",
+            ) from error
+
+    def _fitting_chain(self, fed: Mapping[str, Array]) -> Chain:
+        elements = sum(array.size for array in fed.values())
+        if self._chain is None or (self._budget is not None and elements > _GROWTH * self._elements):
+            self._elements = elements
+            self._chain = None  # its weights are released before the next chain loads them
+            shapes = measure_shapes(self._graph, self._inner, fed, self._threads) if self._budget is not None else {}
+            self._chain = Chain(self._graph, self._inner, shapes, self._budget or 0, self._threads)
+        return self._chain

@@ -47,6 +47,8 @@ class SessionSettings:
         folder: Where external data of a model given as bytes lie.
         profile: File prefix of the profiler's trace.
         disabled: Names of optimizers to leave out.
+        arena: False returns memory to the system after each run, at some cost in speed.
+        shapes_first: Run Shape nodes as soon as they can run, so that what they measure is freed early.
     """
 
     threads: int | None = None
@@ -56,6 +58,8 @@ class SessionSettings:
     folder: Path | None = None
     profile: Path | None = None
     disabled: tuple[str, ...] = ()
+    arena: bool = True
+    shapes_first: bool = False
 
 
 def make_session(model: bytes | Path, settings: SessionSettings = SessionSettings()) -> ort.InferenceSession:
@@ -65,6 +69,9 @@ def make_session(model: bytes | Path, settings: SessionSettings = SessionSetting
     options.log_severity_level = 4
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = settings.threads or 0
+    options.enable_cpu_mem_arena = settings.arena
+    if settings.shapes_first:
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if settings.optimize else level.ORT_ENABLE_BASIC
     if settings.optimized is not None:
@@ -81,7 +88,12 @@ def make_session(model: bytes | Path, settings: SessionSettings = SessionSetting
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ort.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(settings.disabled) or None
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(settings.disabled) or None,
+            # There is no other provider to fall back to, and trying prints to standard output.
+            enable_fallback=0,
         )
 
 
