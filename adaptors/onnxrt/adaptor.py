@@ -11,7 +11,6 @@ from autoq.adaptors.onnxrt import calibrator, probe, profile, save
 from autoq.adaptors.onnxrt.build import Format, build, observable
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
 from autoq.adaptors.onnxrt.capabilities import capability_table
-from autoq.adaptors.onnxrt.fusion import Fusion, find_ops
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
 from autoq.adaptors.onnxrt.realized import OwnerIndex
@@ -44,13 +43,12 @@ class OnnxAdaptor:
 
     def capabilities(self, model: OnnxModel) -> CapabilityTable:
         """Which op can run in which precision on this machine."""
-        return capability_table(fusion_of(model), self.modes, probe.probed_costs(), model.notes)
+        return capability_table(model.fusion, self.modes, probe.probed_costs(), model.notes)
 
     def needs(self, model: OnnxModel, table: CapabilityTable) -> Needs:
         """Inputs and results of every op that has a static form."""
         static = {row.op.id: [p for p in row.precisions if p.mode is Mode.STATIC] for row in table}
-        fusion = fusion_of(model)
-        names = observable(fusion, [op for op in fusion.ops if static.get(op.id)])
+        names = observable(model.fusion, [op for op in model.fusion.ops if static.get(op.id)])
         used = {p.activation.observer for row in static.values() for p in row if p.activation is not None}
         return Needs(names, histogram=bool(used - {Observer.MINMAX}))
 
@@ -81,22 +79,21 @@ class OnnxAdaptor:
         Raises:
             TrialError: The plan could not be built or loaded.
         """
-        fusion = fusion_of(model)
         if plan.is_float:
             source = Source(model.original, model.original_folder, model.size_bytes)
-            return OnnxCandidate(source, plan, fusion, options)
+            return OnnxCandidate(source, plan, model.fusion, options)
         foreign = next((op for op, p in plan.precisions.items() if p.mode not in self.modes), None)
         if foreign is not None:
             raise TrialError(f"{self.framework} models hold no {plan[foreign].mode} ops", where=foreign)
         try:
-            proto = build(model, fusion, plan, calibration, self.form)
+            proto = build(model, plan, calibration, self.form)
             data = proto.SerializeToString()
         except AutoqError:
             raise
         except Exception as error:
             raise TrialError(f"the plan cannot be built: {type(error).__name__}: {error}") from error
         source = Source(data, model.folder, len(data) + external_bytes(proto))
-        return OnnxCandidate(source, plan, fusion, options)
+        return OnnxCandidate(source, plan, model.fusion, options)
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the model, and what is known of it, into an existing, empty folder."""
@@ -122,14 +119,6 @@ class OnnxAdaptor:
     def usability(self) -> Usability:
         """Versions, and what is missing."""
         return usability()
-
-
-def fusion_of(model: OnnxModel) -> Fusion:
-    """The quantizable ops of a model, found once."""
-    found = model.memo.get("fusion")
-    if not isinstance(found, Fusion):
-        found = model.memo["fusion"] = find_ops(model.graph)
-    return found
 
 
 def usability() -> Usability:

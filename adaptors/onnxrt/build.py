@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -30,13 +30,15 @@ class Format(StrEnum):
 FLOAT_OUTPUT = frozenset({"MatMul", "Gemm"})
 
 
-def build(model: OnnxModel, fusion: Fusion, plan: Plan, calibration: Calibration | None, form: Format) -> ModelProto:
+def build(model: OnnxModel, plan: Plan, calibration: Calibration | None, form: Format) -> ModelProto:
     """The model a plan describes.
 
     Raises:
         TrialError: The plan names an op that the model does not have, or statistics are missing.
     """
-    unknown = next((op for op in plan if op not in {o.id for o in fusion.ops}), None)
+    fusion = model.fusion
+    known = {op.id for op in fusion.ops}
+    unknown = next((op for op in plan if op not in known), None)
     if unknown is not None:
         raise TrialError("the plan names an op that this model does not have", where=unknown)
     if plan.recipes:
@@ -61,7 +63,7 @@ def build(model: OnnxModel, fusion: Fusion, plan: Plan, calibration: Calibration
     return emitter.finish()
 
 
-def wanted_quantized(fusion: Fusion, static: Mapping[str, object] | set[str]) -> frozenset[str]:
+def wanted_quantized(fusion: Fusion, static: Container[str]) -> frozenset[str]:
     """Tensors that some static op reads, directly or through ops that only move values."""
     graph, wanted = fusion.graph, set[str]()
     for op in fusion.ops:

@@ -11,11 +11,12 @@ from typing import Any
 from onnx import ModelProto, ValueInfoProto
 
 from autoq.adaptors.onnxrt import prepare, reading
+from autoq.adaptors.onnxrt.fusion import Fusion, find_ops
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.session import specs
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import TensorSpec
-from autoq.core.errors import ModelError
+from autoq.core.errors import AutoqError, ModelError
 
 # Above this, weights stay in files and are memory-mapped; below, everything is in memory.
 LARGE_BYTES = 1 << 30
@@ -32,7 +33,7 @@ class OnnxModel:
     Attributes:
         original: The model as given, before any preparation: a path, or its bytes.
         original_folder: Where external data of an `original` given as bytes lie.
-        graph: The prepared graph every plan is built from.
+        fusion: The prepared graph every plan is built from, and its quantizable ops.
         inputs: What it takes.
         outputs: What it gives.
         fingerprint: Content address.
@@ -43,7 +44,7 @@ class OnnxModel:
 
     original: bytes | Path
     original_folder: Path | None
-    graph: Graph
+    fusion: Fusion
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     fingerprint: str
@@ -51,6 +52,11 @@ class OnnxModel:
     notes: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
     _workspace: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def graph(self) -> Graph:
+        """The prepared graph."""
+        return self.fusion.graph
 
     @property
     def proto(self) -> ModelProto:
@@ -83,6 +89,20 @@ def load(source: ModelSource) -> OnnxModel:
     Raises:
         ModelError: It cannot be read, is invalid, or is quantized already; says why.
     """
+    try:
+        return _load(source)
+    except AutoqError:
+        raise
+    except Exception as error:
+        # Damaged files can be valid protobuf and still hold what no ONNX library expects, e.g. names that are not text.
+        raise ModelError(
+            f"the model is damaged: {type(error).__name__}: {error}",
+            where=str(source.model) if isinstance(source.model, str | Path) else "the given model",
+            hint="export it again",
+        ) from error
+
+
+def _load(source: ModelSource) -> OnnxModel:
     if isinstance(source.model, ModelProto):
         path, where, folder = None, "the given model", None
         proto = source.model
@@ -112,7 +132,7 @@ def load(source: ModelSource) -> OnnxModel:
     return OnnxModel(
         content,
         folder if external and isinstance(content, bytes) else None,
-        graph,
+        find_ops(graph),
         prepared.inputs,
         prepared.outputs,
         fingerprint,

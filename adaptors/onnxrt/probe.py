@@ -16,7 +16,6 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from autoq.adaptors.onnxrt.build import Format, build, observable
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source
 from autoq.adaptors.onnxrt.capabilities import Costs, support
-from autoq.adaptors.onnxrt.fusion import find_ops
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.profile import profile
 from autoq.adaptors.onnxrt.realized import OwnerIndex
@@ -96,9 +95,8 @@ def _seconds(model: OnnxModel, plan: Plan, calibration: Calibration | None) -> f
 
 
 def _candidate(model: OnnxModel, plan: Plan, calibration: Calibration | None) -> OnnxCandidate:
-    fusion = find_ops(model.graph)
-    data = build(model, fusion, plan, calibration, Format.QOPERATOR).SerializeToString()
-    return OnnxCandidate(Source(data, None, len(data)), plan, fusion, _THREADS)
+    data = build(model, plan, calibration, Format.QOPERATOR).SerializeToString()
+    return OnnxCandidate(Source(data, None, len(data)), plan, model.fusion, _THREADS)
 
 
 def _profiled(model: OnnxModel, candidate: OnnxCandidate) -> float:
@@ -113,9 +111,8 @@ def _profiled(model: OnnxModel, candidate: OnnxCandidate) -> float:
 
 
 def _statistics(model: OnnxModel) -> Calibration:
-    fusion = find_ops(model.graph)
     whole = TensorStatistics(-4.0, 4.0, np.ones(16, np.int64), -4.0, 4.0, 16)
-    return Calibration(dict.fromkeys(observable(fusion, fusion.ops), whole), 1, "probe")
+    return Calibration(dict.fromkeys(observable(model.fusion, model.fusion.ops), whole), 1, "probe")
 
 
 def _micro_model(label: str) -> ModelProto:

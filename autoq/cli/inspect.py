@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -108,13 +109,14 @@ def _ops(rows: Sequence[Capability], search: Space | None) -> Table:
         allowed = _allowed(row, search)
         best = next((p.label for p in row.precisions if p.label in allowed), "fp32")
         others = len(allowed) - 1
-        cells = [
+        cells: list[RenderableType] = [
             Text(row.op.id),
             Text(row.op.type),
             Text(best, style="dim" if best == "fp32" else ""),
             str(others or ""),
         ]
-        table.add_row(*cells, *([Text(row.group or "")] if "group" in headings else []))
+        cells += [Text(row.group or "")] if "group" in headings else []
+        table.add_row(*cells)
     return table
 
 
