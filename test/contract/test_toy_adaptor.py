@@ -18,7 +18,7 @@ GAPS = {
 }
 
 
-RAISED = (pytest.fail.Exception, FileNotFoundError)
+RAISED = (pytest.fail.Exception, FileNotFoundError, np.exceptions.ComplexWarning)
 
 
 class TestToyAdaptor(AdaptorContract):
