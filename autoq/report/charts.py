@@ -222,7 +222,7 @@ def _unit(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> float:
 
 
 def _wide(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> bool:
-    return max(p["y"] for p in points) > _LINEAR_UP_TO * _unit(points, criterion)
+    return bool(max(p["y"] for p in points) > _LINEAR_UP_TO * _unit(points, criterion))
 
 
 def _y_scale(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Scale:
@@ -309,8 +309,10 @@ def _svg(chart: alt.LayerChart, width: int, height: int) -> str:
             titleFontSize=12.5,
             titleFontWeight=500,
             titlePadding=10,
+            labelFont="sans-serif",
+            titleFont="sans-serif",
         )
-        .configure(font="sans-serif")
+        .configure_text(font="sans-serif")
     )
     drawn: str = vl_convert.vegalite_to_svg(styled.to_dict())
     for stand_in, variable in _COLOURS.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,27 +61,29 @@ def render(document: ReportDocument) -> str:
     )
     kinds, cells = page.precision_map(document)
     shown, held_out = document.shown, document.held_out
-    source, _, _ = environment.loader.get_source(environment, "report.css") if environment.loader else ("", None, None)
     return environment.get_template("report.html").render(
         document=document,
         verdict=document.verdict,
-        css=Markup(source),
+        css=Markup(_style()),
         text=text,
         tune=page.losses(document.criteria, shown.scores) if shown is not None and shown.scores else [],
         held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
         compared=page.compared(document),
         speed_bars=page.speed_bars(document),
         speed=page.speed_text(document),
+        samples=page.samples(document),
         kinds=kinds,
         cells=cells,
         types=page.by_type(cells, kinds),
         trials=page.trial_rows(document),
         phases=page.phases(document),
-        scatters=[
-            (c.metric, _both(lambda width, i=i: scatter(document, i, width))) for i, c in enumerate(document.criteria)
-        ],
-        history=_both(lambda width: history(document, width)),
+        scatters=[(c.metric, _both(partial(scatter, document, index))) for index, c in enumerate(document.criteria)],
+        history=_both(partial(history, document)),
     )
+
+
+def _style() -> str:
+    return (files("autoq.report") / "templates" / "report.css").read_text(encoding="utf-8")
 
 
 def _both(draw: Callable[[int], str | None]) -> tuple[Markup, Markup] | None:

@@ -71,6 +71,7 @@ class Loss:
     limit: str
     met: bool
     samples: int
+    certainty: str
     gauge: Gauge | None
 
 
@@ -151,6 +152,7 @@ def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore]) -> list
             limit_text(c),
             s.met,
             s.samples,
+            _certainty(s),
             _gauge(s),
         )
         for c, s in zip(criteria, scores, strict=True)
@@ -202,6 +204,24 @@ def phases(document: ReportDocument) -> list[Phase]:
         Phase(PHASES.get(name, name), duration(seconds), 100 * seconds / longest if longest else 0.0)
         for name, seconds in document.seconds.items()
     ]
+
+
+def _certainty(found: MetricScore) -> str:
+    """How sure the answer is for other samples like these, where there is an interval."""
+    loss, limit = found.loss, found.limit
+    if not loss.low < loss.high:
+        return ""
+    if loss.low > limit:
+        return f"Beyond the limit with {100 * loss.confidence:g} % confidence."
+    if loss.high <= limit:
+        return f"Within the limit with {100 * loss.confidence:g} % confidence."
+    kept = "Kept" if found.met else "Not kept"
+    return f"{kept} on these samples; the interval holds the limit, so others like them may differ."
+
+
+def samples(document: ReportDocument) -> str:
+    """``300 tune, 200 held-out``."""
+    return ", ".join(f"{n} {split.replace('_', '-')}" for split, n in document.samples.items() if n) or NONE
 
 
 def _gauge(found: MetricScore) -> Gauge | None:
@@ -290,15 +310,28 @@ def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tupl
     return f"{found.metric} {score(found.value)}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"
 
 
-def speed_bars(document: ReportDocument) -> tuple[float, float, float, float] | None:
-    """Widths in percent: fp32, the shown plan, and the ends of its interval; None when not measured."""
+@dataclass(frozen=True)
+class Bars:
+    """Latency of fp32 and of the shown plan, with places in percent."""
+
+    fp32: str
+    shown: str
+    base: float
+    value: float
+    low: float
+    high: float
+
+
+def speed_bars(document: ReportDocument) -> Bars | None:
+    """fp32 and the shown plan as bars; None when not measured."""
     shown = document.shown
     latency = document.latency_of(shown) if shown is not None else None
     if latency is None:
         return None
     ratio = latency.ratio
     scale = 100 / max(1.0, ratio.high)
-    return scale, scale * ratio.value, scale * max(ratio.low, 0), scale * ratio.high
+    places = (round(scale * x, 2) for x in (1.0, ratio.value, max(ratio.low, 0.0), ratio.high))
+    return Bars(milliseconds(latency.reference_seconds), milliseconds(latency.seconds), *places)
 
 
 def speed_text(document: ReportDocument) -> tuple[str, str]:

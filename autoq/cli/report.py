@@ -1,0 +1,96 @@
+"""`autoq report`: the answer of a finished job, and where its report lies."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from autoq.cli.console import console
+from autoq.core.errors import StoreError
+from autoq.core.suggest import did_you_mean
+from autoq.report import page
+from autoq.report.document import ReportDocument
+from autoq.report.html import read_report, write_report
+from autoq.report.text import duration
+from autoq.store.artifacts import JobFolder
+
+LATEST = "latest"
+
+
+def command(
+    job: Annotated[
+        str, typer.Argument(metavar="[JOB]", help="A job's id or folder, or 'latest' for the youngest with a report.")
+    ] = LATEST,
+    workspace: Annotated[Path, typer.Option(help="Folder the job was run in.")] = Path("autoq_workspace"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+) -> None:
+    """Print the answer of a finished job and write its page anew from the stored document."""
+    folder = find_report(job, workspace)
+    document = read_report(folder / "report.json")
+    path = write_report(document, folder)
+    if as_json:
+        console.print_json(data=document.to_json())
+    else:
+        _print(document)
+        console.print(f"report: {path}", highlight=False, soft_wrap=True, markup=False)
+    if open_page:
+        webbrowser.open(path.absolute().as_uri())
+
+
+def find_report(job: str, workspace: Path) -> Path:
+    """The folder that holds a job's report.
+
+    Raises:
+        StoreError: There is none, with the ids there are.
+    """
+    given = Path(job)
+    if given.name == "report.json" and given.is_file():
+        return given.parent
+    if given.is_dir():
+        if (given / "report.json").is_file():
+            return given
+        raise StoreError("this folder holds no report.json", where=str(given))
+    root = JobFolder(workspace, LATEST).folder.parent
+    found = sorted(p.parent.name for p in root.glob("*/report.json"))
+    if not found:
+        raise StoreError(
+            "no job of this workspace has a report",
+            where=str(workspace),
+            hint="run `autoq tune` first, or name another workspace with --workspace",
+        )
+    if job == LATEST:
+        return root / found[-1]
+    if job in found:
+        return root / job
+    if (root / job).is_dir():
+        raise StoreError(f"job {job} has no report yet", where=str(workspace), hint="go on with `autoq tune --resume`")
+    raise StoreError(f"there is no job '{job}'", where=str(workspace), hint=did_you_mean(job, found))
+
+
+def _print(document: ReportDocument) -> None:
+    verdict = document.verdict
+    console.print(verdict.sentence, style="bold green" if verdict.accepted else "bold yellow", markup=False)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "fp32", "chosen" if verdict.accepted else "best attempt", "change"):
+        table.add_column(heading)
+    for row in page.compared(document):
+        table.add_row(row.what, row.fp32, row.shown, row.change)
+    console.print(table)
+    if document.held_out is not None:
+        console.print(f"held-out samples: {verdict.held_out.replace('_', ' ')}", highlight=False)
+        for loss in page.losses(document.criteria, document.held_out.scores):
+            text = f"  {loss.metric}: loss {loss.value} {loss.bounds}, limit {loss.limit}, {loss.samples} samples"
+            console.print(text, highlight=False, markup=False)
+    for note in document.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    console.print(
+        f"{len(document.trials) - 1} trials, {duration(sum(document.seconds.values()))}; "
+        f"search ended: {document.stop_reason}",
+        highlight=False,
+        markup=False,
+    )
