@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 Shape = tuple[int | None, ...]
 
@@ -100,7 +100,7 @@ def tensor_array(tensor: TensorProto, folder: Path | None) -> NDArray[Any]:
         return values
     assert folder is not None
     entry = {e.key: e.value for e in tensor.external_data}
-    dtype = np.dtype(numpy_helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
     return np.memmap(
         folder / entry["location"],
         dtype,

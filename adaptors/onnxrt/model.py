@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import onnx
 from onnx import ModelProto, ValueInfoProto
 
 from autoq.adaptors.onnxrt import prepare, reading
@@ -51,7 +54,6 @@ class OnnxModel:
     size_bytes: int
     notes: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
-    _workspace: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
     def graph(self) -> Graph:
@@ -129,7 +131,7 @@ def _load(source: ModelSource) -> OnnxModel:
     graph = prepared.graph
     inner = sum(1 for i in range(len(graph.nodes)) if graph.captured(i))
     notes = (f"{inner} ops with subgraphs (If, Loop, Scan): what is inside them stays float",) if inner else ()
-    return OnnxModel(
+    model = OnnxModel(
         content,
         folder if external and isinstance(content, bytes) else None,
         find_ops(graph),
@@ -138,9 +140,11 @@ def _load(source: ModelSource) -> OnnxModel:
         fingerprint,
         size,
         notes,
-        {},
-        prepared.workspace,
     )
+    if model.folder is not None:
+        # The prepared weights of a large model live as long as the model.
+        weakref.finalize(model, shutil.rmtree, model.folder, ignore_errors=True)
+    return model
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,6 @@ class _Prepared:
     graph: Graph
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    workspace: tempfile.TemporaryDirectory[str] | None
 
 
 def _prepare(proto: ModelProto, folder: Path | None, external_bytes: int, where: str) -> _Prepared:
@@ -157,15 +160,20 @@ def _prepare(proto: ModelProto, folder: Path | None, external_bytes: int, where:
     named.CopyFrom(proto)
     prepare.with_names(named)
     prepare.without_weights_among_inputs(named)
-    workspace = tempfile.TemporaryDirectory(prefix="autoq-onnx-", ignore_cleanup_errors=True)
-    at = Path(workspace.name)
+    if folder is not None and not large:
+        onnx.load_external_data_for_model(named, str(folder))
     data = _bytes(prepare.converted(named, where), where)
-    result, session = prepare.optimized(data, folder, at, where, large=large)
-    inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+    workspace = Path(tempfile.mkdtemp(prefix="autoq-onnx-"))
+    try:
+        result, session = prepare.optimized(data, folder if large else None, workspace, where, large=large)
+        inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+        graph = prepare.indexed(result, workspace if large else None)
+    except BaseException:
+        shutil.rmtree(workspace, ignore_errors=True)
+        raise
     if not large:
-        workspace.cleanup()
-    graph = prepare.indexed(result, at if large else None)
-    return _Prepared(graph, inputs, outputs, workspace if large else None)
+        shutil.rmtree(workspace, ignore_errors=True)
+    return _Prepared(graph, inputs, outputs)
 
 
 def _bytes(proto: ModelProto, where: str) -> bytes:
