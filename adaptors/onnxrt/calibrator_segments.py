@@ -90,9 +90,8 @@ def measure_shapes(
     for name in observed:
         proto.graph.node.append(helper.make_node("Shape", [name], [_SHAPE_OF + name]))
         proto.graph.output.append(ValueInfoProto(name=_SHAPE_OF + name))
-    session = make_session(
-        proto.SerializeToString(), SessionSettings(threads=threads, folder=graph.folder, arena=False)
-    )
+    settings = SessionSettings(threads=threads, folder=graph.folder, arena=False, shapes_first=True)
+    session = make_session(proto.SerializeToString(), settings)
     read = [i.name for i in session.get_inputs()]
     shapes = session.run([_SHAPE_OF + name for name in observed], {name: fed[name] for name in read})
     return {name: tuple(int(n) for n in shape) for name, shape in zip(observed, shapes, strict=True)}
