@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ from autoq.config.json_schema import job_to_json, job_to_yaml
 from autoq.config.schema import Job
 from autoq.core.digest import digest_of
 from autoq.core.errors import StoreError
+from autoq.core.plan import FP32_PLAN
 from autoq.core.runner import ProgressListener, TrialRunner
+from autoq.report.build import build_document
+from autoq.report.document import ReportDocument
 from autoq.report.html import write_report
 from autoq.result import Result
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
-from autoq.summary import document_of
 from autoq.tuning.assemble import NO_PARTS, PythonParts, settings_of, workbench_of
 from autoq.tuning.bundle import read_bundle, write_bundle
 from autoq.tuning.in_process import InProcessRunner
-from autoq.tuning.outcome import TuningListener
+from autoq.tuning.outcome import TuningListener, TuningOutcome
+from autoq.tuning.plan_file import write_plan
 from autoq.tuning.replay import Replay, replay
 from autoq.tuning.subprocess_runner import SubprocessRunner
 from autoq.tuning.tuner import Tuner
@@ -73,12 +76,42 @@ def run_job(
                 except BaseException:
                     store.set_status(job_id, "stopped")
                     raise
-            document = document_of(outcome, job)
+            costs = store.fact(job_id, "costs")
+            write_plan(outcome.best.plan if outcome.best is not None else FP32_PLAN, folder.plan)
+            write_bundle(folder.bundle, job, outcome, costs)
+            document = _document(job, outcome, costs, black_box=parts.eval_func is not None)
             write_report(document, folder.folder)
-            write_bundle(folder.bundle, job, outcome, store.fact(job_id, "costs"))
             finished = outcome.stop_reason != "stopped by the user"
             store.set_status(job_id, "finished" if finished else "stopped")
     return Result(outcome, document, job.model.framework, job.evaluation.performance.cores_per_instance)
+
+
+def _document(job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None, *, black_box: bool) -> ReportDocument:
+    held_out = outcome.held_out
+    return build_document(
+        job_id=outcome.job_id,
+        name=job.model.name,
+        framework=job.model.framework,
+        description=outcome.description,
+        criteria=outcome.criteria,
+        objective=outcome.objective,
+        baseline=outcome.baseline,
+        trials=outcome.trials,
+        best=outcome.best,
+        attempt=outcome.attempt,
+        held_out=(held_out.scores, held_out.verdict) if held_out is not None else None,
+        stop_reason=outcome.stop_reason,
+        strategy=job.tuning.strategy.name,
+        seed=job.tuning.random_seed,
+        seconds=outcome.seconds,
+        memory=outcome.memory,
+        full_latencies=outcome.full_latencies,
+        op_seconds=costs["float_seconds"] if costs is not None else None,
+        explanation=outcome.explanation,
+        job_yaml=job_to_yaml(job),
+        notes=outcome.notes,
+        black_box=black_box,
+    )
 
 
 def _job_row(store: Store, job: Job, *, resume: bool) -> str:

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from autoq.cli.console import console, error_console
-from autoq.cli.words import interval_text
 from autoq.config.loader import load_job
+from autoq.report.text import ratio_text
 
 
 def command(
@@ -56,7 +56,7 @@ def command(
             name,
             f"{1000 * latency.seconds:.4g} ms",
             f"{request.instances * request.batch_size / latency.seconds:.4g} samples/s",
-            "1" if name == "fp32" else interval_text(latency.ratio),
+            "1" if name == "fp32" else ratio_text(latency.ratio),
             str(latency.rounds),
         )
     console.print(table)

@@ -12,11 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoq.cli.words import accuracy_text, duration, latency_text, size_text, verdict_text
+from autoq.cli.words import accuracy_text, latency_text
 from autoq.core.budget import Budget
 from autoq.core.space import Space
 from autoq.core.task import Description, Progress
 from autoq.core.trial import Trial
+from autoq.report.text import duration, size, trial_verdict
 
 _ROWS = 12
 
@@ -74,7 +75,7 @@ class LiveView:
         samples = ", ".join(f"{count} {split}" for split, count in description.samples.items() if count)
         self._say(
             f"{len(description.table)} ops, {len(space.units)} with a choice, {_plans(space.size)} plans; "
-            f"samples: {samples}; model {size_text(description.size_bytes)}"
+            f"samples: {samples}; model {size(description.size_bytes)}"
         )
 
     def trial(self, trial: Trial) -> None:
@@ -89,7 +90,7 @@ class LiveView:
         if not self._console.is_terminal:
             self._say(
                 f"trial {trial.number:>3}  {accuracy_text(trial):<28} {latency_text(trial.latency):<24} "
-                f"{size_text(trial.size_bytes):>9}  {verdict_text(trial)}  {trial.proposal.note}"
+                f"{size(trial.size_bytes):>9}  {trial_verdict(trial)}  {trial.proposal.note}"
             )
 
     def _say(self, line: str) -> None:
@@ -145,8 +146,8 @@ class LiveView:
                 trial.proposal.note,
                 accuracy_text(trial),
                 latency_text(trial.latency),
-                size_text(trial.size_bytes),
-                verdict_text(trial),
+                size(trial.size_bytes),
+                trial_verdict(trial),
                 style=style,
             )
         return table

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from autoq.cli.console import console, error_console
-from autoq.cli.words import interval_text
+from autoq.report.text import ratio_text
 
 DIFFERENT = 21
 """Exit status when plan or scores did not come out again."""
@@ -37,7 +37,7 @@ def command(
     table.add_row("scores", _yes(found.same_scores))
     then, now = found.latency_then, found.latency_now
     if then is not None and now is not None:
-        again = f"{interval_text(then.ratio)} then, {interval_text(now.ratio)} now"
+        again = f"{ratio_text(then.ratio)} then, {ratio_text(now.ratio)} now"
         table.add_row("latency / fp32", f"{_yes(found.same_latency)}: {again}")
     console.print(table)
     for difference in found.differences:

@@ -36,7 +36,7 @@ def command(
     if as_json:
         console.print_json(data=document.to_json())
     else:
-        _print(document)
+        print_document(document)
         console.print(f"report: {path}", highlight=False, soft_wrap=True, markup=False)
     if open_page:
         webbrowser.open(path.absolute().as_uri())
@@ -72,7 +72,8 @@ def find_report(job: str, workspace: Path) -> Path:
     raise StoreError(f"there is no job '{job}'", where=str(workspace), hint=did_you_mean(job, found))
 
 
-def _print(document: ReportDocument) -> None:
+def print_document(document: ReportDocument) -> None:
+    """The verdict first, then fp32 and the chosen plan side by side, then what to know before trusting it."""
     verdict = document.verdict
     console.print(verdict.sentence, style="bold green" if verdict.accepted else "bold yellow", markup=False)
     table = Table(box=None, pad_edge=False, header_style="dim")

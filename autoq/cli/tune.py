@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from autoq.cli.console import console
 from autoq.cli.live import LiveView
-from autoq.cli.words import duration, interval_text, latency_text, size_text
+from autoq.cli.report import print_document
+from autoq.config.files import check_files
 from autoq.config.loader import load_job
 from autoq.config.rules import budget
 from autoq.config.schema import Job
-from autoq.result import Result
 
 NOT_ACCEPTED = 20
 """Exit status with --require-accepted when the answer is fp32."""
@@ -40,59 +39,15 @@ def command(
     from autoq.run import run_job
 
     job = _with_options(load_job(job_file), workspace, in_process, max_trials, timeout)
+    check_files(job)
     with LiveView(console, job.model.name, budget(job)) as view:
         result = run_job(job, view, resume=resume, on_start=_say_folder)
-    print_result(result)
+    console.print()
+    print_document(result.document)
+    console.print(f"report: {result.report()}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"model:  {result.outcome.model_folder}", highlight=False, soft_wrap=True, markup=False)
     if require_accepted and not result.accepted:
         raise typer.Exit(NOT_ACCEPTED)
-
-
-def print_result(result: Result) -> None:
-    """The verdict first, then fp32 and the chosen plan side by side, then where things lie."""
-    outcome = result.outcome
-    best, base = outcome.best, outcome.baseline
-    console.print()
-    console.print(result.document.verdict.sentence, style="bold green" if best is not None else "bold yellow")
-    shown = best or outcome.attempt
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    table.add_column("fp32")
-    table.add_column("chosen" if best is not None else "best attempt, not accepted")
-    if shown is not None:
-        for score, reference in zip(shown.scores, base.scores, strict=True):
-            loss = interval_text(score.loss)
-            table.add_row(
-                f"{score.metric} ({score.samples} samples)",
-                f"{reference.value:.4f}",
-                f"{score.value:.4f}   loss {loss}, limit {score.limit:g}",
-            )
-        if outcome.held_out is not None:
-            for score in outcome.held_out.scores:
-                table.add_row(
-                    f"held out ({score.samples} samples)",
-                    f"{score.baseline:.4f}",
-                    f"{score.value:.4f}   loss {interval_text(score.loss)}: "
-                    + outcome.held_out.verdict.replace("_", " "),
-                )
-        seconds = base.latency.seconds if base.latency else None
-        table.add_row(
-            "latency",
-            f"{1000 * seconds:.3g} ms" if seconds is not None else "–",
-            (f"{1000 * shown.latency.seconds:.3g} ms   × {latency_text(shown.latency)}" if shown.latency else "–"),
-        )
-        table.add_row("size", size_text(base.size_bytes), size_text(shown.size_bytes))
-        if outcome.memory:
-            table.add_row("peak memory", size_text(outcome.memory.get("fp32")), size_text(outcome.memory.get("best")))
-        console.print(table)
-    for note in outcome.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    console.print(
-        f"{len(outcome.trials) - 1} trials, {duration(sum(outcome.seconds.values()))}; "
-        f"search ended: {outcome.stop_reason}",
-        highlight=False,
-    )
-    console.print(f"report: {result.report()}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"model:  {outcome.model_folder}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _with_options(

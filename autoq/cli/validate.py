@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from autoq.cli.console import console
-from autoq.cli.words import duration
 from autoq.config.files import dataset_files, missing_files
 from autoq.config.json_schema import job_json_schema
 from autoq.config.loader import load_job
@@ -23,6 +22,7 @@ from autoq.config.schema import Dataloader, Job
 from autoq.config.sizes import format_size
 from autoq.core.criterion import Criterion
 from autoq.core.errors import ConfigError
+from autoq.report.text import duration
 
 
 def command(

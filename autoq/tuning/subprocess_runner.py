@@ -24,6 +24,7 @@ from autoq.tuning.wire import PROTOCOL, Cancel, Channel, Hello, Message, Open, O
 
 _POLL = 0.1
 _START_TIMEOUT = 120.0
+_EXIT_TIMEOUT = 10.0
 
 
 class _Child:
@@ -79,7 +80,11 @@ class _Child:
 
     def death(self) -> str:
         """How it ended, in words."""
-        code = self.process.wait()
+        try:
+            code = self.process.wait(timeout=_EXIT_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "the child process closed its channel and was ended"
         if code < 0:
             return f"the child process was killed by {signal.Signals(-code).name}"
         return f"the child process ended with exit code {code}"

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from importlib import metadata
 
 from autoq.core.errors import AutoqError
@@ -87,8 +88,14 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the tuner's to handle
     read_fd, write_fd = int(sys.argv[1]), int(sys.argv[2])
-    with os.fdopen(read_fd, "r", encoding="utf-8") as reader, os.fdopen(write_fd, "w", encoding="utf-8") as writer:
-        serve(Channel(reader, writer))
+    channel = Channel(os.fdopen(read_fd, "r", encoding="utf-8"), os.fdopen(write_fd, "w", encoding="utf-8"))
+    try:
+        serve(channel)
+    except BaseException:  # noqa: BLE001 - reported, and the process ends
+        # Leave at once: closing the channel would wait for the thread that reads from it.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":
