@@ -14,7 +14,6 @@ from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
 from autoq.report import page
 from autoq.report.document import ReportDocument
-from autoq.report.html import read_report, write_report
 from autoq.report.text import duration
 from autoq.store.artifacts import JobFolder
 
@@ -30,6 +29,8 @@ def command(
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Print the answer of a finished job and write its page anew from the stored document."""
+    from autoq.report.html import read_report, write_report
+
     folder = find_report(job, workspace)
     document = read_report(folder / "report.json")
     path = write_report(document, folder)

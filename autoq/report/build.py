@@ -76,7 +76,10 @@ def build_document(
         created: Now when None.
     """
     shown = best or attempt
-    remarks = [*notes, *_data_notes(description, criteria, baseline, held_out is not None, shown, black_box=black_box)]
+    remarks = [
+        *notes,
+        *_data_notes(description, criteria, baseline, held_out is not None, best, shown, black_box=black_box),
+    ]
     return ReportDocument(
         job_id=job_id,
         created=(created or datetime.now(UTC)).isoformat(timespec="seconds"),
@@ -123,6 +126,7 @@ def _data_notes(
     criteria: Sequence[Criterion],
     baseline: Trial,
     has_held_out: bool,
+    best: Trial | None,
     shown: Trial | None,
     *,
     black_box: bool,
@@ -134,7 +138,7 @@ def _data_notes(
             "The score comes from your own function (eval_func), which is a black box: its losses have no "
             "interval, every trial was scored in full, and there are no held-out samples."
         )
-    elif not has_held_out and shown is not None:
+    elif best is not None and not has_held_out:
         found.append(
             "There is no held-out verdict: the plan was chosen and judged on the same samples, so its loss is "
             "a little optimistic. Set evaluation.accuracy.held_out to keep some samples for the end."

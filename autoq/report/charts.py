@@ -85,7 +85,7 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
         .mark_rule(color=_MUTED, clip=True)
         .encode(x=alt.X("left:Q"), x2="right:Q", y=y, opacity=_opacity()),
         _marks(base, x, y),
-        _label(points, "fp32", "fp32", x, y, dx=10, align="left"),
+        _label(points, "fp32", "fp32", x, y, dx=10, align="left", below=True),
         _label(points, "chosen", _chosen_label(document), x, y, dx=-12, align="right"),
         alt.Chart(
             alt.Data(values=[{"y": _shown(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
@@ -277,14 +277,23 @@ def _opacity() -> alt.Opacity:
 
 
 def _label(
-    points: Sequence[Mapping[str, Any]], kind: str, text: str, x: alt.X, y: alt.Y, *, dx: int, align: str
+    points: Sequence[Mapping[str, Any]],
+    kind: str,
+    text: str,
+    x: alt.X,
+    y: alt.Y,
+    *,
+    dx: int,
+    align: str,
+    below: bool = False,
 ) -> alt.Chart:
     chosen = [{"x": p["x"], "y": p["y"], "text": text} for p in points if p["kind"] == kind][:1]
+    baseline, dy = ("top", 6) if below else ("bottom", -6)
     if chosen and chosen[0]["x"] < _LABEL_ROOM * max(p["x"] for p in points):
         dx, align = abs(dx), "left"
     mark: alt.Chart = (
         alt.Chart(alt.Data(values=chosen))
-        .mark_text(align=align, baseline="bottom", dx=dx, dy=-6, color=_INK, fontSize=13, fontWeight=600)
+        .mark_text(align=align, baseline=baseline, dx=dx, dy=dy, color=_INK, fontSize=13, fontWeight=600)
         .encode(x=x, y=y, text="text:N")
     )
     return mark

@@ -216,7 +216,7 @@ def _certainty(found: MetricScore) -> str:
     if loss.high <= limit:
         return f"Within the limit with {100 * loss.confidence:g} % confidence."
     kept = "Kept" if found.met else "Not kept"
-    return f"{kept} on these samples; the interval holds the limit, so others like them may differ."
+    return f"{kept} on these samples; the interval reaches across the limit, so others like them may differ."
 
 
 def samples(document: ReportDocument) -> str:

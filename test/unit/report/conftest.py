@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from autoq.core.batch import TensorSpec
 from autoq.core.capability import Capability, CapabilityTable, Op
-from autoq.core.criterion import Criterion, Tolerance
+from autoq.core.criterion import Criterion
 from autoq.core.interval import Interval
 from autoq.core.objective import Objective
-from autoq.core.batch import TensorSpec
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan, Proposal
 from autoq.core.precision import FP32, DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
 from autoq.core.task import Description, MetricInfo, Split
@@ -40,7 +40,8 @@ class Maker:
         self.held_out = held_out
         self.base = 0.7833
 
-    def plan(self, floats=(), kinds=(static(),)):
+    def plan(self, floats=(), kinds=None):
+        kinds = kinds or (static(),)
         return Plan({op.id: kinds[i % len(kinds)] for i, op in enumerate(self.ops) if i not in set(floats)})
 
     def score(self, loss, samples=None, half=None):
@@ -48,7 +49,9 @@ class Maker:
         half = half if half is not None else 0.25 / math.sqrt(samples)
         interval = Interval(loss, loss - half, loss + half)
         value = self.base * (1 - loss) if math.isfinite(loss) else 0.0
-        return MetricScore("top1", value, self.base, interval, self.criterion.limit, self.criterion.met(interval), samples)
+        return MetricScore(
+            "top1", value, self.base, interval, self.criterion.limit, self.criterion.met(interval), samples
+        )
 
     def latency(self, ratio, half=0.012, rounds=60):
         return Latency(0.01123 * ratio, 0.01123, Interval(ratio, ratio - half, ratio + half), rounds)
@@ -90,13 +93,27 @@ class Maker:
     def search(self):
         """Ordinary trials: from fully quantized (loses too much) to accepted."""
         trials = [self.baseline(), self.trial(1, self.plan(), 0.123, 0.352, "fully quantized", 64)]
-        trials.append(self.trial(2, self.plan(kinds=(static(observer=Observer.PERCENTILE),)), 0.085, 0.358, "percentile"))
-        for i, (loss, ratio) in enumerate([(0.061, 0.37), (0.044, 0.39), (0.028, 0.41), (0.016, 0.425), (0.0102, 0.43)]):
-            trials.append(self.trial(3 + i, self.plan(range(4 * i)), loss, ratio, f"prefix {4 * i} → fp32", 64 if i < 3 else None))
+        trials.append(
+            self.trial(2, self.plan(kinds=(static(observer=Observer.PERCENTILE),)), 0.085, 0.358, "percentile")
+        )
+        for i, (loss, ratio) in enumerate(
+            [(0.061, 0.37), (0.044, 0.39), (0.028, 0.41), (0.016, 0.425), (0.0102, 0.43)]
+        ):
+            trials.append(
+                self.trial(3 + i, self.plan(range(4 * i)), loss, ratio, f"prefix {4 * i} → fp32", 64 if i < 3 else None)
+            )
         trials.append(self.failure(8))
         trials.append(self.failure(9, FailureKind.CRASH, "signal 11 (segmentation fault) while building"))
         trials.append(self.trial(10, self.plan(range(20)), 0.0064, 0.47, "prefix 20 → fp32"))
-        trials.append(self.trial(11, self.plan(range(12), (static(), static(Granularity.PER_TENSOR))), 0.0043, 0.429, "/blocks.3 requantized"))
+        trials.append(
+            self.trial(
+                11,
+                self.plan(range(12), (static(), static(Granularity.PER_TENSOR))),
+                0.0043,
+                0.429,
+                "/blocks.3 requantized",
+            )
+        )
         trials.append(self.trial(12, self.plan(range(30)), 0.001, 0.62, "prefix 30 → fp32"))
         return trials
 
@@ -144,8 +161,14 @@ class Maker:
             "strategy": "basic",
             "seed": 7,
             "seconds": {
-                "load": 0.9, "baseline": 6.1, "calibrate": 8.4, "search": 58.2, "finalists": 21.0,
-                "verdict": 7.7, "memory": 3.1, "save": 1.2,
+                "load": 0.9,
+                "baseline": 6.1,
+                "calibrate": 8.4,
+                "search": 58.2,
+                "finalists": 21.0,
+                "verdict": 7.7,
+                "memory": 3.1,
+                "save": 1.2,
             },
             "memory": {"fp32": 48_000_000, "best": 21_500_000},
             "full_latencies": {chosen.plan.digest: self.latency(0.429, 0.006, 200)} if chosen else {},
@@ -161,7 +184,3 @@ class Maker:
 @pytest.fixture
 def maker():
     return Maker()
-
-
-def absolute(criterion: Criterion) -> Criterion:
-    return Criterion(criterion.metric, 0.02, Tolerance.ABSOLUTE)
