@@ -13,7 +13,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from autoq.core.errors import StoreError
-from autoq.store.failures import of_database_error, telling
+from autoq.store.database_failures import of_database_error
+from autoq.store.failures import telling
 from autoq.store.lock import file_lock
 
 _BUSY_SECONDS = 30

@@ -21,7 +21,7 @@ from autoq.core.records import Records
 from autoq.core.trial import Trial, TrialState
 from autoq.store.artifacts import JobFolder
 from autoq.store.database import open_database
-from autoq.store.failures import of_database_error
+from autoq.store.database_failures import of_database_error
 from autoq.store.lock import LockedError, file_lock
 from autoq.store.models import EventTable, FactTable, JobTable, RecordTable, TrialTable
 from autoq.store.rows import EventRow, JobRow
