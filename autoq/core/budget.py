@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,11 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_trials is not None and self.max_trials < 1:
             raise ConfigError(f"max_trials must be at least 1, not {self.max_trials}")
-        if self.timeout is not None and self.timeout <= 0:
-            raise ConfigError(f"timeout must be a positive number of seconds, not {self.timeout}")
+        if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise ConfigError(
+                f"timeout must be a positive number of seconds, not {self.timeout}",
+                hint="leave it out for no limit",
+            )
 
     def spent(self, trials: int, seconds: float, passed: bool) -> str | None:
         """Why the search is over, or None while it may go on."""

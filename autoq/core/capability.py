@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from autoq.core.digest import digest_of
-from autoq.core.errors import ModelError
+from autoq.core.errors import ConfigError, ModelError
 from autoq.core.precision import OpPrecision
 
 
@@ -76,10 +77,23 @@ class Capability:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named rewrite of the whole model with its arguments, e.g. ``smooth_quant(alpha=0.5)``."""
+    """A named rewrite of the whole model with its arguments, e.g. ``smooth_quant(alpha=0.5)``.
+
+    Attributes:
+        name: Its name.
+        arguments: ``(name, value)`` pairs, ordered by name.
+    """
 
     name: str
     arguments: tuple[tuple[str, float | int | str | bool], ...] = ()
+
+    def __post_init__(self) -> None:
+        # One form of what means the same, so that equal recipes have equal digests.
+        ordered = sorted((key, _whole(value)) for key, value in self.arguments)
+        object.__setattr__(self, "arguments", tuple(ordered))
+        for key, value in ordered:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"recipe '{self.name}': {key} must be a finite number, not {value}")
 
     @property
     def label(self) -> str:
@@ -94,7 +108,7 @@ class Recipe:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Rebuild from `to_json`."""
-        return cls(data["name"], tuple(sorted(data.get("arguments", {}).items())))
+        return cls(data["name"], tuple(data.get("arguments", {}).items()))
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,10 @@ class CapabilityTable:
         for producer, consumer in self.edges:
             if producer not in by_id or consumer not in by_id:
                 raise ModelError(f"edge {producer} → {consumer} names an op that is not in the table")
+        for row in self.rows:
+            namesake = by_id.get(row.group) if row.group is not None else None
+            if namesake is not None and namesake.group != row.group:
+                raise ModelError("a group has the name of an op outside of it", where=row.group)
         object.__setattr__(self, "_by_id", by_id)
 
     def __len__(self) -> int:
@@ -168,3 +186,7 @@ class CapabilityTable:
             tuple((a, b) for a, b in data.get("edges", ())),
             tuple(Recipe.from_json(r) for r in data.get("recipes", ())),
         )
+
+
+def _whole(value: float | int | str | bool) -> float | int | str | bool:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -72,6 +72,9 @@ class Criterion:
         """A drop in the metric's unit, converted to the criterion's unit."""
         if self.tolerance is Tolerance.ABSOLUTE:
             return drop
+        if math.isnan(drop):
+            # Its sign bit is arbitrary: it must not become an infinite gain below.
+            return drop
         if baseline == 0:
             return 0.0 if drop == 0 else math.copysign(math.inf, drop)
         return drop / abs(baseline)
@@ -82,8 +85,9 @@ class Criterion:
 
     def met(self, loss: Interval) -> bool:
         """Whether a loss (in the criterion's unit) keeps the promise."""
-        bound = loss.high if self.guarantee is Guarantee.POPULATION else loss.value
-        return max(loss.value, bound) <= self.limit + ROUNDING
+        largest = self.limit + ROUNDING
+        # Two comparisons rather than one with max(), which may drop a NaN: a loss that is not known is not met.
+        return loss.value <= largest and (self.guarantee is Guarantee.SAMPLE or loss.high <= largest)
 
     @property
     def label(self) -> str:

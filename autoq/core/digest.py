@@ -14,4 +14,5 @@ def canonical_json(data: Any) -> str:
 
 def digest_of(data: Any) -> str:
     """SHA-256 of the canonical JSON, the first 16 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]
+    # File names that are not valid UTF-8 reach us with surrogates in them.
+    return hashlib.sha256(canonical_json(data).encode(errors="surrogatepass")).hexdigest()[:16]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from autoq.core.number import to_plain
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -28,9 +30,10 @@ class Interval:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
-        return {"value": self.value, "low": self.low, "high": self.high, "confidence": self.confidence}
+        ends = {"value": to_plain(self.value), "low": to_plain(self.low), "high": to_plain(self.high)}
+        return {**ends, "confidence": self.confidence}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Interval:
         """Rebuild from `to_json`."""
-        return cls(data["value"], data["low"], data["high"], data["confidence"])
+        return cls(float(data["value"]), float(data["low"]), float(data["high"]), data["confidence"])

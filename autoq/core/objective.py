@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,8 +31,8 @@ class Objective:
     weights: tuple[tuple[Quantity, float], ...] = ((Quantity.LATENCY, 1.0),)
 
     def __post_init__(self) -> None:
-        if not self.weights or any(w <= 0 for _, w in self.weights):
-            raise ConfigError("an objective needs at least one quantity, each with a positive weight")
+        if not self.weights or any(not (math.isfinite(w) and w > 0) for _, w in self.weights):
+            raise ConfigError("an objective needs at least one quantity, each with a positive, finite weight")
         if len({q for q, _ in self.weights}) != len(self.weights):
             raise ConfigError("an objective names a quantity twice")
 

@@ -93,8 +93,7 @@ class TensorQuant:
     @property
     def label(self) -> str:
         """Short text for tables, e.g. ``uint8 asym per_tensor minmax``."""
-        size = f"({self.group_size})" if self.group_size else ""
-        return f"{self.dtype} {self.scheme} {self.granularity}{size} {self.observer}"
+        return f"{self.dtype} {self.scheme} {_spread(self)} {self.observer}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -137,6 +136,8 @@ class OpPrecision:
             raise ConfigError(f"{self.mode} quantizes nothing, but a weight or activation quantization was given")
         if self.mode is Mode.STATIC and self.activation is None:
             raise ConfigError("static quantization needs an activation quantization")
+        if self.mode is Mode.WEIGHT_ONLY and self.activation is not None:
+            raise ConfigError("weight_only leaves activations in float, but an activation quantization was given")
         if self.mode in (Mode.DYNAMIC, Mode.WEIGHT_ONLY) and self.weight is None:
             raise ConfigError(f"{self.mode} quantization needs a weight quantization")
 
@@ -147,19 +148,30 @@ class OpPrecision:
 
     @cached_property
     def label(self) -> str:
-        """Short text that tells precisions of one op apart, e.g. ``static u8s8 per_channel percentile``."""
+        """Short text that tells precisions apart, e.g. ``static u8s8 per_channel percentile``.
+
+        Equal labels mean equal precisions, but for the observer of a dynamic activation, which is not used.
+        """
         if self.is_float:
             return str(self.mode)
         parts = [str(self.mode)]
         types = "".join(_SHORT[t.dtype] for t in (self.activation, self.weight) if t is not None)
         parts.append(types)
         if self.weight is not None:
-            size = f"({self.weight.group_size})" if self.weight.group_size else ""
-            parts.append(f"{self.weight.granularity}{size}")
+            parts.append(_spread(self.weight))
         if self.mode is Mode.STATIC and self.activation is not None:
             parts.append(str(self.activation.observer))
+        if self.activation is not None:
             if self.activation.scheme is Scheme.SYM:
                 parts.append("sym")
+            if self.activation.granularity is not Granularity.PER_TENSOR:
+                parts.append(f"activation {_spread(self.activation)}")
+        if self.weight is not None:
+            # What nearly all weights are goes without saying.
+            if self.weight.scheme is Scheme.ASYM:
+                parts.append("weight asym")
+            if self.weight.observer is not Observer.MINMAX:
+                parts.append(f"weight {self.weight.observer}")
         return " ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -180,6 +192,10 @@ class OpPrecision:
             TensorQuant.from_json(weight) if weight else None,
             TensorQuant.from_json(activation) if activation else None,
         )
+
+
+def _spread(quant: TensorQuant) -> str:
+    return f"{quant.granularity}({quant.group_size})" if quant.group_size else str(quant.granularity)
 
 
 _SHORT = {

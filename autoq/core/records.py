@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Records:
     def of_rows(cls, rows: NDArray[np.generic]) -> Records:
         """One row per sample, from an array ``[samples]`` or ``[samples, width]``."""
         values = np.asarray(rows, dtype=np.float64)
-        values = values.reshape(len(values), -1)
+        values = values.reshape(len(values), math.prod(values.shape[1:]))
         return cls(values, np.arange(len(values) + 1, dtype=np.int64))
 
     @classmethod

@@ -59,17 +59,23 @@ def make_adaptor(framework: str) -> Adaptor[Any]:
 
     Raises:
         ConfigError: No adaptor of that name.
-        MissingDependencyError: Its framework is not installed.
+        MissingDependencyError: Its framework is not installed, or cannot be imported.
     """
     if framework not in ADAPTORS:
         raise ConfigError(f"unknown framework '{framework}'", hint=did_you_mean(framework, ADAPTORS))
     entry = ADAPTORS[framework]
     try:
         return cast("Adaptor[Any]", _load(entry.target)())
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "autoq":
+            raise
+        missing = isinstance(error, ModuleNotFoundError)
+        option = "" if missing else "--force-reinstall "
         raise MissingDependencyError(
-            f"framework '{framework}' needs the package '{error.name}', which is not installed",
-            hint=f"pip install 'autoq[{entry.extra}]'",
+            f"framework '{framework}' needs the package '{error.name}', which is not installed"
+            if missing
+            else f"the package of framework '{framework}' is installed but cannot be imported: {error}",
+            hint=f"pip install {option}'autoq[{entry.extra}]'",
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -127,8 +128,11 @@ def match_names(pattern: str, names: Iterable[str], what: str) -> frozenset[str]
         if wild:
             return wild
     try:
-        expression = re.compile(pattern.removeprefix("re:"))
-    except re.error as error:
+        with warnings.catch_warnings():
+            # Op names are full of brackets; what Python may make of them one day is not the user's concern.
+            warnings.simplefilter("ignore", FutureWarning)
+            expression = re.compile(pattern.removeprefix("re:"))
+    except (re.error, OverflowError, RecursionError) as error:
         if pattern.startswith("re:"):
             raise ConfigError(f"'{pattern}' is not a regular expression: {error}") from error
     else:
@@ -250,6 +254,13 @@ class Space:
                     f"plan {plan.digest} asks for {plan[unit.ops[0].id].label}, which this space does not have",
                     where=unit.id,
                 ) from None
+        reached = self.plan(found, plan.recipes)
+        if reached != plan:
+            odd = next(op for op in sorted({*plan, *reached}) if plan[op] != reached[op])
+            raise ConfigError(
+                f"plan {plan.digest} asks for {plan[odd].label}, where this space has only {reached[odd].label}",
+                where=odd,
+            )
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Costs:
     score_seconds: float = 0.0
 
     def saving(self, unit: Unit) -> float:
-        """Seconds that quantizing this unit is believed to save; 1 for each op nothing is known of."""
+        """Seconds that quantizing this unit is believed to save; 1 for each op when nothing was profiled."""
         total = 0.0
         for op in unit.ops:
             if op.id in self.float_seconds:

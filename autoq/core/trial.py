@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from autoq.core.interval import Interval
+from autoq.core.number import to_plain
 from autoq.core.plan import Plan, Proposal
 
 
@@ -67,8 +69,8 @@ class MetricScore:
         """Plain data; the inverse of `from_json`."""
         return {
             "metric": self.metric,
-            "value": self.value,
-            "baseline": self.baseline,
+            "value": to_plain(self.value),
+            "baseline": to_plain(self.baseline),
             "loss": self.loss.to_json(),
             "limit": self.limit,
             "met": self.met,
@@ -78,7 +80,8 @@ class MetricScore:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> MetricScore:
         """Rebuild from `to_json`."""
-        return cls(**{**data, "loss": Interval.from_json(data["loss"])})
+        numbers = {"value": float(data["value"]), "baseline": float(data["baseline"])}
+        return cls(**{**data, **numbers, "loss": Interval.from_json(data["loss"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,8 @@ class Latency:
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
         return {
-            "seconds": self.seconds,
-            "reference_seconds": self.reference_seconds,
+            "seconds": to_plain(self.seconds),
+            "reference_seconds": to_plain(self.reference_seconds),
             "ratio": self.ratio.to_json(),
             "rounds": self.rounds,
         }
@@ -109,7 +112,8 @@ class Latency:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Latency:
         """Rebuild from `to_json`."""
-        return cls(data["seconds"], data["reference_seconds"], Interval.from_json(data["ratio"]), data["rounds"])
+        seconds, reference = float(data["seconds"]), float(data["reference_seconds"])
+        return cls(seconds, reference, Interval.from_json(data["ratio"]), data["rounds"])
 
 
 @dataclass(frozen=True)
@@ -163,10 +167,13 @@ class Trial:
     def excess(self) -> float:
         """How far the worst metric is beyond its limit, in limits (0 is on the limit, below is better).
 
-        Infinite for a trial without scores. A limit of zero counts as one thousandth.
+        Infinite for a trial without scores, or with a loss that is not a number. A limit of zero counts as one
+        thousandth.
         """
         if self.state is not TrialState.COMPLETE or not self.scores:
-            return float("inf")
+            return math.inf
+        if any(math.isnan(s.loss.value) for s in self.scores):
+            return math.inf
         return max((s.loss.value - s.limit) / max(s.limit, 1e-3) for s in self.scores)
 
     @property
@@ -188,7 +195,7 @@ class Trial:
             "latency": self.latency.to_json() if self.latency else None,
             "size_bytes": self.size_bytes,
             "memory_bytes": self.memory_bytes,
-            "objective": self.objective,
+            "objective": None if self.objective is None else to_plain(self.objective),
             "seconds": dict(self.seconds),
             "realized": self.realized.to_json() if self.realized is not None else None,
             "failure": {"kind": str(self.failure.kind), "message": self.failure.message} if self.failure else None,
@@ -198,7 +205,7 @@ class Trial:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Trial:
         """Rebuild from `to_json`."""
-        latency, realized, failure = data["latency"], data["realized"], data["failure"]
+        latency, realized, failure, objective = (data[k] for k in ("latency", "realized", "failure", "objective"))
         return cls(
             data["number"],
             Proposal.from_json(data["proposal"]),
@@ -207,7 +214,7 @@ class Trial:
             Latency.from_json(latency) if latency else None,
             data["size_bytes"],
             data["memory_bytes"],
-            data["objective"],
+            None if objective is None else float(objective),
             data["seconds"],
             Plan.from_json(realized) if realized is not None else None,
             Failure(FailureKind(failure["kind"]), failure["message"]) if failure else None,
