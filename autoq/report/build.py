@@ -16,7 +16,6 @@ from autoq.report.verdict import HeldOutResult
 
 DEFAULT_REPLAY = (
     ReplayStep("Run the bundle beside this page again and compare plan and numbers", "autoq replay bundle"),
-    ReplayStep("Load the model that was handed over", "python -c \"import autoq; print(autoq.load('model').native)\""),
 )
 
 

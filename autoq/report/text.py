@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from autoq.core.criterion import Criterion, Tolerance
 from autoq.core.interval import Interval
 from autoq.core.objective import Quantity
-from autoq.core.trial import Trial
+from autoq.core.trial import FailureKind, Trial
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -118,6 +118,8 @@ def join(parts: Iterable[str]) -> str:
 def trial_verdict(trial: Trial) -> str:
     """What became of a trial, in a few words."""
     if trial.failure is not None:
+        if trial.failure.kind is FailureKind.CRASH:
+            return "crashed"
         return f"{trial.state}: {str(trial.failure.kind).replace('_', ' ')}"
     if trial.number == 0:
         return "baseline"
