@@ -14,10 +14,8 @@ from autoq.core.registry import make_adaptor
 from autoq.core.trial import Trial
 from autoq.report.document import ReportDocument
 from autoq.store.artifacts import atomic_folder
+from autoq.tuning.handover import FRAMEWORK_FILE
 from autoq.tuning.outcome import TuningOutcome
-
-FRAMEWORK_FILE = "framework.txt"
-"""Beside a saved model: which adaptor loads it."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,11 @@ class Result:
             for name in ("plan.yaml", "report.html", "report.json"):
                 shutil.copy2(self.folder / name, scratch / name)
             shutil.copytree(self.folder / "bundle", scratch / "bundle")
-            (scratch / FRAMEWORK_FILE).write_text(self.framework + "\n")
         return target
 
 
 def load(folder: str | Path, threads: int | None = None) -> Candidate:
-    """Load what `Result.save` wrote.
+    """Load what `Result.save` wrote, or the ``model`` folder of a job.
 
     Args:
         folder: The folder.
@@ -109,6 +106,6 @@ def load(folder: str | Path, threads: int | None = None) -> Candidate:
         framework = (source / FRAMEWORK_FILE).read_text().strip()
     except OSError as error:
         raise StoreError(
-            "this folder was not written by Result.save", where=str(source), hint=f"it has no {FRAMEWORK_FILE}"
+            "this folder holds no model saved by autoq", where=str(source), hint=f"it has no {FRAMEWORK_FILE}"
         ) from error
     return make_adaptor(framework).load_artifact(source, RunOptions(threads))

@@ -21,6 +21,13 @@ _LEAST_SCREEN = 64
 _FULL_TRIES = 4
 _SINGLES = 48
 _STYLES = 8
+_COMFORT = -0.2
+"""Excess from which on a screened plan is believed to hold the limit on all samples, too."""
+
+_CLEARLY = 0.97
+"""Share of the cost below which a plan counts as faster in spite of the noise of a quick measurement."""
+
+_MOST_OF = 0.6
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,12 @@ Step = Generator[Proposal, Trial, _Point]
 class Basic(Sequential):
     """Greedy search in the manner of the field's classic, in regions and with measured latency.
 
-    1. The fully quantized plan, and its variants: one style (mode, granularity, observer) for all ops that
-       have it, the others at their best or in float.
-    2. Op types in float, where that is faster or clearly more accurate.
+    1. The fully quantized plan, and where it loses too much its variants: one style (mode, granularity,
+       observer) for all ops that have it. Styles of another mode are tried in any case: they differ in speed.
+    2. Op types in float, where that is faster.
     3. When the limit does not hold: prefixes, suffixes and blocks in float, ranked by accuracy won per
        latency lost; accumulated until the limit holds. Then single ops, where regions were not enough.
+       Regions that cannot beat what is already accepted, by the measured seconds of their ops, are left out.
     4. When it holds: parts of what runs in float are quantized again, coarse to fine, while the limit holds
        and the plan gets faster.
 
@@ -67,26 +75,23 @@ class Basic(Sequential):
         self._screen = screen if screen is not None else self._default_screen()
         self._quantized = [u for u in space.units if u.is_quantizable and u.float_index is not None]
         self._seen: dict[tuple[str, bool], Trial] = {}
-        self._screened_only: list[_Point] = []
         self.explanation = ""
 
     def search(self) -> Search:
         """The whole search; see the class."""
-        base = yield from self._choose_style()
-        base = yield from self._choose_types(base)
-        accepted = yield from self._confirm([base])
+        base, accepted = yield from self._start()
         if accepted is None:
             accepted = yield from self._fall_back(base)
         if accepted is None:
             self.explanation = (
                 "No combination of regions and single ops in float kept the limit. "
-                f"The plan that came nearest is {base.trial.excess:.1f} limits beyond it when fully quantized."
+                f"Fully quantized, the best style loses {base.trial.excess + 1:.1f} times what is allowed."
             )
             return "every fallback was tried and none keeps the limit"
-        best = yield from self._requantize(accepted)
-        floats = sum(1 for u in self._quantized if u.precisions[best.choices.get(u.id, 0)].is_float)
+        best = yield from self._requantize(accepted, base)
+        floats = sum(1 for u in self._quantized if self._is_float(best, u.id))
         self.explanation = (
-            f"Started from the fully quantized plan and moved {floats} of {len(self._quantized)} ops back to float, "
+            f"Started from the fully quantized plan and left {floats} of {len(self._quantized)} ops in float, "
             "in regions ordered by accuracy won per latency lost. "
             "Then quantized again whatever the limit allowed and made the model faster."
         )
@@ -94,44 +99,64 @@ class Basic(Sequential):
 
     # -- steps -------------------------------------------------------------------------------------------------
 
-    def _choose_style(self) -> Step:
-        """The uniform plan to start from: the fastest that holds the limit, else the most accurate."""
+    def _start(self) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
+        """The uniform plan to start from, and the accepted one if uniform plans are enough."""
+        usual, others = self._styles()
         points = [(yield from self._try({}, "fully quantized"))]
-        for name, choices, needed in self._styles():
-            if needed or not points[0].trial.met:
+        for name, choices in others:
+            points.append((yield from self._try(choices, name)))
+        accepted = yield from self._confirm(points)
+        if accepted is None:
+            for name, choices in usual:
                 points.append((yield from self._try(choices, name)))
-        return _best(points)
+            accepted = yield from self._confirm(points)
+        base = accepted or min(points, key=lambda p: (p.trial.excess, p.cost))
+        return (yield from self._choose_types(base, accepted))
 
-    def _choose_types(self, base: _Point) -> Step:
+    def _choose_types(
+        self, base: _Point, accepted: _Point | None
+    ) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
         """Move whole op types to float where the plan gets faster by it and no less accurate."""
+        total = sum(self.costs.saving(u) for u in self._quantized)
         for region in by_type(self._quantized):
+            if self._saving(region.units) > _MOST_OF * total:
+                continue  # in float, next to nothing would be left of the gain
             point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
-            if point.cost < base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+            if point.cost < _CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
                 base = point
-        return base
+                accepted = (yield from self._confirm([point])) or accepted
+        return base, accepted
 
     def _fall_back(self, base: _Point) -> Generator[Proposal, Trial, _Point | None]:
         """Regions in float until the limit holds; None when nothing helps."""
         units = self._quantized
-        tried = yield from self._try_regions(base, [*prefixes(units), *suffixes(units), *blocks(units)])
-        accepted = yield from self._confirm(p for _, p in tried)
+        tried: list[tuple[Region, _Point]] = []
+        accepted: _Point | None = None
+        for regions in (prefixes(units), suffixes(units), blocks(units)):
+            found = yield from self._try_regions(base, regions, accepted)
+            tried += found
+            accepted = (yield from self._confirm((p for _, p in found), accepted)) or accepted
         if accepted is None:
             accepted = yield from self._confirm((yield from self._accumulate(base, tried)))
         if accepted is None:
-            longer = yield from self._try_regions(base, prefixes(units, LONG_PREFIXES))
+            longer = yield from self._try_regions(base, prefixes(units, LONG_PREFIXES), None)
             accepted = yield from self._confirm(p for _, p in longer)
         if accepted is None:
-            costly = sorted(units, key=self.costs.saving)[:_SINGLES]
-            singles = yield from self._try_regions(base, [Region(u.id, frozenset({u.id})) for u in costly])
-            accepted = yield from self._confirm((yield from self._accumulate(base, tried + singles)))
+            cheap = sorted(units, key=self.costs.saving)[:_SINGLES]
+            singles = [Region(u.id, frozenset({u.id})) for u in cheap]
+            alone = yield from self._try_regions(base, singles, None)
+            accepted = yield from self._confirm((yield from self._accumulate(base, tried + alone)))
         return accepted
 
     def _try_regions(
-        self, base: _Point, regions: Iterable[Region]
+        self, base: _Point, regions: Iterable[Region], accepted: _Point | None
     ) -> Generator[Proposal, Trial, list[tuple[Region, _Point]]]:
-        """Each region in float, alone."""
+        """Each region in float, alone; without those that are bound to be slower than what is accepted."""
         tried = []
+        spent = sum(self.costs.float_seconds.values())
         for region in regions:
+            if accepted is not None and spent and base.cost + self._saving(region.units) / spent > accepted.cost:
+                continue
             point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
             tried.append((region, point))
         return tried
@@ -150,21 +175,21 @@ class Basic(Sequential):
                 break
             point = yield from self._try(self._float(base, moved), f"+ {region.name} → float")
             reached.append(point)
-            if point.trial.met and point.trial.excess < -0.2:
+            if point.trial.met and point.trial.excess < _COMFORT:
                 break
         return reached
 
-    def _requantize(self, accepted: _Point) -> Step:
+    def _requantize(self, accepted: _Point, base: _Point) -> Step:
         """Quantize parts of the float regions again, coarse to fine, while it is accepted and faster."""
         best = accepted
-        floats = [u for u in self._quantized if u.precisions[best.choices.get(u.id, 0)].is_float]
+        floats = [u for u in self._quantized if self._is_float(best, u.id)]
         singles = {u.id for u in sorted(floats, key=self.costs.saving, reverse=True)[:_SINGLES]}
         for region in halves(floats):
             if len(region.units) == 1 and not region.units <= singles:
                 continue
-            if all(not self._is_float(best, unit) for unit in region.units):
+            if not any(self._is_float(best, unit) for unit in region.units):
                 continue
-            choices = {**best.choices, **dict.fromkeys(region.units, 0)}
+            choices = {**best.choices, **{u: self._quantized_index(base, u) for u in region.units}}
             note = f"{region.name} quantized again"
             point = yield from self._try(choices, note)
             if not point.trial.met or point.cost >= best.cost:
@@ -175,9 +200,12 @@ class Basic(Sequential):
                 best = point
         return best
 
-    def _confirm(self, points: Iterable[_Point]) -> Generator[Proposal, Trial, _Point | None]:
-        """The fastest of the points that holds the limit on all samples, or None."""
-        passing = sorted((p for p in points if p.trial.met and p.cost < 1), key=lambda p: p.cost)
+    def _confirm(
+        self, points: Iterable[_Point], accepted: _Point | None = None
+    ) -> Generator[Proposal, Trial, _Point | None]:
+        """The fastest of the points that holds the limit on all samples and beats what is accepted, or None."""
+        bar = accepted.cost if accepted is not None else 1.0
+        passing = sorted((p for p in points if p.trial.met and p.cost < bar), key=lambda p: p.cost)
         for point in passing[:_FULL_TRIES]:
             full = point if point.trial.full else (yield from self._try(point.choices, "scored in full", full=True))
             if full.trial.accepted:
@@ -201,21 +229,31 @@ class Basic(Sequential):
     def _is_float(self, point: _Point, unit: str) -> bool:
         return self.space.by_id[unit].precisions[point.choices.get(unit, 0)].is_float
 
-    def _styles(self) -> list[tuple[str, dict[str, int], bool]]:
-        """Name, choices, and whether it is tried even when the fully quantized plan holds the limit."""
-        usual = {u.precisions[0].mode for u in self._quantized}
+    def _quantized_index(self, base: _Point, unit: str) -> int:
+        return 0 if self._is_float(base, unit) else base.choices.get(unit, 0)
+
+    def _saving(self, units: Iterable[str]) -> float:
+        return sum(self.costs.saving(self.space.by_id[u]) for u in units)
+
+    def _styles(self) -> tuple[list[tuple[str, dict[str, int]]], list[tuple[str, dict[str, int]]]]:
+        """Names and choices of uniform plans: of the modes the fully quantized plan has, and of other modes."""
+        usual_modes = {u.precisions[0].mode for u in self._quantized}
         every = dict.fromkeys(_style(p) for u in self._quantized for p in u.precisions if not p.is_float)
         weighted = [s for s in every if s.granularity is not None] or list(every)
-        found: dict[str, tuple[str, dict[str, int], bool]] = {}
+        usual: dict[str, tuple[str, dict[str, int]]] = {}
+        others: dict[str, tuple[str, dict[str, int]]] = {}
         for style in weighted[:_STYLES]:
             having = {u.id: i for u in self._quantized if (i := _index_of(u, style)) is not None}
+            digest = self.space.plan(having).digest
+            if style.mode in usual_modes:
+                usual.setdefault(digest, (str(style), having))
+                continue
+            others.setdefault(digest, (str(style), having))
             rest = {u.id: u.float_index or 0 for u in self._quantized if u.id not in having}
-            variants = [(str(style), having, style.mode not in usual)]
             if rest:
-                variants.append((f"{style}, other ops float", {**having, **rest}, True))
-            for name, choices, always in variants:
-                found.setdefault(self.space.plan(choices).digest, (name, choices, always))
-        return list(found.values())
+                alone = {**having, **rest}
+                others.setdefault(self.space.plan(alone).digest, (f"{style}, other ops float", alone))
+        return list(usual.values()), list(others.values())
 
     def _default_screen(self) -> int | None:
         samples = self.costs.samples
@@ -252,10 +290,3 @@ def _index_of(unit: Unit, style: _Style) -> int | None:
         if not precision.is_float and found in (style, _Style(style.mode, None, style.observer)):
             return index
     return None
-
-
-def _best(points: list[_Point]) -> _Point:
-    passing = [p for p in points if p.trial.met]
-    if passing:
-        return min(passing, key=lambda p: p.cost)
-    return min(points, key=lambda p: (p.trial.excess, p.cost))

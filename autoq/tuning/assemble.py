@@ -182,6 +182,7 @@ def settings_of(job: Job, parts: PythonParts = NO_PARTS) -> TuningSettings:
     strategy = job.tuning.strategy
     metrics = metrics_of(job, parts) if parts.eval_func is None else None
     return TuningSettings(
+        framework=job.model.framework,
         make_space=lambda table: space(job, table),
         make_strategy=strategy_factory(strategy.name),
         strategy_options=dict(strategy.model_extra or {}),

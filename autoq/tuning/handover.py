@@ -11,8 +11,11 @@ from autoq.core.task import Save, Saved
 from autoq.core.trial import Failure
 from autoq.store.artifacts import atomic_folder
 
+FRAMEWORK_FILE = "framework.txt"
+"""Beside a saved model: which adaptor loads it."""
 
-def save_plan(runner: TrialRunner, plan: Plan, target: Path) -> Saved:
+
+def save_plan(runner: TrialRunner, plan: Plan, target: Path, framework: str) -> Saved:
     """Save a plan's model as folder `target`, replacing what was there only when the new one is complete.
 
     Raises:
@@ -28,4 +31,5 @@ def save_plan(runner: TrialRunner, plan: Plan, target: Path) -> Saved:
         if isinstance(outcome.answer, Failure):
             raise TrialError(f"the model could not be saved: {outcome.answer.message}", where=str(target))
         assert isinstance(outcome.answer, Saved)
+        (scratch / FRAMEWORK_FILE).write_text(framework + "\n")
         return outcome.answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class TuningSettings:
     """What of a job the tuner needs.
 
     Attributes:
+        framework: Name of the adaptor.
         make_space: From the capability table to what may be searched.
         make_strategy: Factory of the strategy.
         strategy_options: Its options.
@@ -38,6 +40,7 @@ class TuningSettings:
         make_judge: From the description to the judge.
     """
 
+    framework: str
     make_space: Callable[[CapabilityTable], Space]
     make_strategy: StrategyFactory
     strategy_options: Mapping[str, Any]
@@ -149,9 +152,12 @@ class Tuner:
         held_out = held_out_of(session, best or attempt)
         memory = memory_of(session, best)
         with desk.phase("save"):
-            save_plan(desk.runner, best.plan if best is not None else FP32_PLAN, folder.model)
+            framework = self._settings.framework
+            save_plan(desk.runner, best.plan if best is not None else FP32_PLAN, folder.model, framework)
             if attempt is not None:
-                save_plan(desk.runner, attempt.plan, folder.attempt)
+                save_plan(desk.runner, attempt.plan, folder.attempt, framework)
+            elif folder.attempt.exists():
+                shutil.rmtree(folder.attempt)  # of a session that ended before a plan was accepted
         return TuningOutcome(
             job_id=desk.job_id,
             description=session.description,
