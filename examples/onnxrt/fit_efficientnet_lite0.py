@@ -37,7 +37,11 @@ def main(trials: int, out: Path) -> None:
         "model": {"name": "EfficientNet-Lite0", "framework": "onnxrt_qdq"},
         "quantization": {"calibration": {"sampling_size": 64}},
         "evaluation": {"accuracy": {"metric": "agreement", "held_out": 0.3}},
-        "tuning": {"accuracy_criterion": {"absolute": 0.05}, "exit_policy": {"max_trials": trials}},
+        "tuning": {
+            "accuracy_criterion": {"absolute": 0.05},
+            "exit_policy": {"max_trials": trials},
+            "workspace": "demo",
+        },
     }
     result = autoq.fit(
         folder / "efficientnet_lite0.onnx",
