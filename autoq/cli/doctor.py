@@ -42,8 +42,7 @@ def command(
     flags = cpu_flags()
     features = [name for flag, name in _FEATURES.items() if flag in flags]
     usable: dict[str, Usability] = {name: _usability(name) for name in ADAPTORS}
-    probes = {name: _probe(name, run=probe) for name, state in usable.items() if state.usable}
-    found = {name: result for name, result in probes.items() if result is not None}
+    found = _probed([name for name, state in usable.items() if state.usable], run=probe)
     if as_json:
         console.print_json(data=_json(features, usable, found))
         return
@@ -83,15 +82,22 @@ def _usability(name: str) -> Usability:
         return Usability(False, {}, error.hint or f"pip install 'autoq[{ADAPTORS[name].extra}]'", (error.message,))
 
 
-def _probe(name: str, *, run: bool) -> tuple[Path, Sequence[ProbedCell]] | None:
-    adaptor = make_adaptor(name)
-    if not isinstance(adaptor, Probing):
-        return None
-    cells = adaptor.probed()
-    if run:
-        with error_console.status("probing …") as status:
-            cells = adaptor.probe(lambda cell: status.update(f"probing {cell} …"))
-    return adaptor.probe_cache, cells
+def _probed(names: Sequence[str], *, run: bool) -> dict[str, tuple[Path, Sequence[ProbedCell]]]:
+    """What was probed, by adaptor; adaptors that share one cache are probed once."""
+    cells: dict[Path, Sequence[ProbedCell]] = {}
+    found: dict[str, tuple[Path, Sequence[ProbedCell]]] = {}
+    for name in names:
+        adaptor = make_adaptor(name)
+        if not isinstance(adaptor, Probing):
+            continue
+        cache = adaptor.probe_cache
+        if cache not in cells and run:
+            with error_console.status("probing …") as status:
+                cells[cache] = adaptor.probe(lambda cell, status=status: status.update(f"probing {cell} …"))  # type: ignore[misc]
+        elif cache not in cells:
+            cells[cache] = adaptor.probed()
+        found[name] = cache, cells[cache]
+    return found
 
 
 def _by_cache(found: Mapping[str, tuple[Path, Sequence[ProbedCell]]]) -> dict[Path, list[str]]:
