@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.session import SessionSettings, make_session
@@ -149,14 +149,12 @@ def extract(graph: Graph, segment: Segment, shapes: Mapping[str, Sequence[int]])
 
 
 def _declared(graph: Graph, name: str, shape: Sequence[int] | None) -> ValueInfoProto:
-    # Only the rank is certain: other batches may have other sizes.
-    value = ValueInfoProto(name=name, type=TypeProto())
-    value.type.tensor_type.elem_type = graph.types[name][0]
-    if shape is not None:
-        value.type.tensor_type.shape.SetInParent()
-        for _ in shape:
-            value.type.tensor_type.shape.dim.add()
-    return value
+    kind = graph.types[name][0]
+    if kind != TensorProto.FLOAT:
+        # Mostly shapes on their way to a Reshape or Resize, whose checks need to know how many numbers come.
+        return helper.make_tensor_value_info(name, kind, graph.shape(name))
+    # Of floats only the rank is certain: other batches may have other sizes.
+    return helper.make_tensor_value_info(name, kind, None if shape is None else [None] * len(shape))
 
 
 def _crossings(graph: Graph, wanted: frozenset[str], last: Mapping[str, int], end: int) -> list[int]:
@@ -166,16 +164,19 @@ def _crossings(graph: Graph, wanted: frozenset[str], last: Mapping[str, int], en
         for name in node.output:
             final = min(last.get(name, -1), end - 1)
             if name and final > index and name not in wanted:
-                cost = _crossing_cost(graph.types.get(name, (TensorProto.UNDEFINED, None))[0])
+                cost = _crossing_cost(graph, name)
                 change[index + 1] += cost
                 change[final + 1] -= cost
     return list(accumulate(change))[:end]
 
 
-def _crossing_cost(kind: int) -> int:
-    if kind == TensorProto.UNDEFINED:
-        return _FORBIDDEN  # perhaps no tensor at all: it cannot be handed from one session to the next
-    return _FLOAT_COST if kind == TensorProto.FLOAT else 1
+def _crossing_cost(graph: Graph, name: str) -> int:
+    kind, shape = graph.types.get(name, (TensorProto.UNDEFINED, None))
+    if kind == TensorProto.FLOAT:
+        return _FLOAT_COST
+    # Perhaps no tensor at all, or of a shape that the next session would have to know.
+    known = kind != TensorProto.UNDEFINED and shape is not None and None not in shape
+    return 1 if known else _FORBIDDEN
 
 
 def _next_cut(made: Sequence[int], crossings: Sequence[int], start: int, budget: int) -> int:
