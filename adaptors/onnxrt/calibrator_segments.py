@@ -90,7 +90,7 @@ def measure_shapes(
     for name in observed:
         proto.graph.node.append(helper.make_node("Shape", [name], [_SHAPE_OF + name]))
         proto.graph.output.append(ValueInfoProto(name=_SHAPE_OF + name))
-    settings = SessionSettings(threads=threads, folder=graph.folder, arena=False, shapes_first=True)
+    settings = SessionSettings(threads=threads, folder=graph.folder, shapes_first=True)
     session = make_session(proto.SerializeToString(), settings)
     read = [i.name for i in session.get_inputs()]
     shapes = session.run([_SHAPE_OF + name for name in observed], {name: fed[name] for name in read})
