@@ -130,36 +130,36 @@ class Basic(Sequential):
     def _fall_back(self, base: _Point) -> Generator[Proposal, Trial, _Point | None]:
         """Regions in float until the limit holds; None when nothing helps."""
         units = self._quantized
-        tried: list[tuple[Region, _Point]] = []
-        accepted: _Point | None = None
-        for regions in (prefixes(units), suffixes(units), blocks(units)):
-            found = yield from self._try_regions(base, regions, accepted)
-            tried += found
-            accepted = (yield from self._confirm((p for _, p in found), accepted)) or accepted
+        tried, accepted = yield from self._try_regions(base, [*prefixes(units), *suffixes(units), *blocks(units)])
         if accepted is None:
             accepted = yield from self._confirm((yield from self._accumulate(base, tried)))
         if accepted is None:
-            longer = yield from self._try_regions(base, prefixes(units, LONG_PREFIXES), None)
-            accepted = yield from self._confirm(p for _, p in longer)
+            _, accepted = yield from self._try_regions(base, prefixes(units, LONG_PREFIXES))
         if accepted is None:
             cheap = sorted(units, key=self.costs.saving)[:_SINGLES]
-            singles = [Region(u.id, frozenset({u.id})) for u in cheap]
-            alone = yield from self._try_regions(base, singles, None)
-            accepted = yield from self._confirm((yield from self._accumulate(base, tried + alone)))
+            alone, accepted = yield from self._try_regions(base, [Region(u.id, frozenset({u.id})) for u in cheap])
+            if accepted is None:
+                accepted = yield from self._confirm((yield from self._accumulate(base, tried + alone)))
         return accepted
 
     def _try_regions(
-        self, base: _Point, regions: Iterable[Region], accepted: _Point | None
-    ) -> Generator[Proposal, Trial, list[tuple[Region, _Point]]]:
-        """Each region in float, alone; without those that are bound to be slower than what is accepted."""
-        tried = []
+        self, base: _Point, regions: Iterable[Region]
+    ) -> Generator[Proposal, Trial, tuple[list[tuple[Region, _Point]], _Point | None]]:
+        """Each region in float, alone, and the best that is accepted.
+
+        As soon as one is accepted, those that are bound to be slower by the seconds of their ops are left out.
+        """
+        tried: list[tuple[Region, _Point]] = []
+        accepted: _Point | None = None
         spent = sum(self.costs.float_seconds.values())
         for region in regions:
             if accepted is not None and spent and base.cost + self._saving(region.units) / spent > accepted.cost:
                 continue
             point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
             tried.append((region, point))
-        return tried
+            if point.trial.excess < _COMFORT:
+                accepted = (yield from self._confirm([point], accepted)) or accepted
+        return tried, (yield from self._confirm((p for _, p in tried), accepted)) or accepted
 
     def _accumulate(self, base: _Point, tried: list[tuple[Region, _Point]]) -> Generator[Proposal, Trial, list[_Point]]:
         """Add up regions in the order of accuracy won per latency lost; every plan passed on the way."""
