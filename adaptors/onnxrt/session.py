@@ -117,6 +117,7 @@ def specs(arguments: Sequence[Any]) -> tuple[TensorSpec, ...]:
                 f"'{argument.name}' is a {argument.type}, and only tensors of NumPy types can be fed or scored",
                 hint="choose other inputs or outputs with model.inputs and model.outputs",
             )
-        shape = tuple(s if isinstance(s, int) else (s or None) for s in argument.shape)
+        # Some exporters call every axis of unknown size '?': that names no axis.
+        shape = tuple(s if isinstance(s, int) or (s and s.strip("?")) else None for s in argument.shape)
         found.append(TensorSpec(argument.name, np.dtype(_DTYPES[argument.type]).name, shape))
     return tuple(found)

@@ -44,6 +44,12 @@ def test_inputs_and_outputs_are_described(qdq: OnnxAdaptor, cnn: Any) -> None:
     assert logits.name == "fc:0"
 
 
+def test_a_question_mark_names_no_axis(qdq: OnnxAdaptor, new_graph: Any) -> None:
+    g = new_graph()
+    model = load(qdq, g.finish(g.conv(g.input("x", ["n", 3, "?", "?"]), "conv", (3, 4))))
+    assert model.inputs[0].shape == ("n", 3, None, None)
+
+
 def test_the_fingerprint_follows_the_weights(qdq: OnnxAdaptor, cnn: Any) -> None:
     before = load(qdq, cnn).fingerprint
     weights = next(t for t in cnn.graph.initializer if t.name == "fc.b")
