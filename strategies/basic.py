@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoq.core.errors import ConfigError
 from autoq.core.plan import Proposal
 from autoq.core.precision import Granularity, Mode, Observer, OpPrecision
-from autoq.core.space import Space, Unit
+from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
 from autoq.strategies.regions import LONG_PREFIXES, Region, blocks, by_type, halves, prefixes, suffixes
@@ -237,23 +237,23 @@ class Basic(Sequential):
 
     def _styles(self) -> tuple[list[tuple[str, dict[str, int]]], list[tuple[str, dict[str, int]]]]:
         """Names and choices of uniform plans: of the modes the fully quantized plan has, and of other modes."""
-        usual_modes = {u.precisions[0].mode for u in self._quantized}
-        every = dict.fromkeys(_style(p) for u in self._quantized for p in u.precisions if not p.is_float)
+        palettes = {id(u.precisions): u.precisions for u in self._quantized}  # many ops share few lists
+        every = dict.fromkeys(_style(p) for palette in palettes.values() for p in palette if not p.is_float)
         weighted = [s for s in every if s.granularity is not None] or list(every)
-        usual: dict[str, tuple[str, dict[str, int]]] = {}
-        others: dict[str, tuple[str, dict[str, int]]] = {}
+        usual_modes = {palette[0].mode for palette in palettes.values()}
+        usual: list[tuple[str, dict[str, int]]] = []
+        others: list[tuple[str, dict[str, int]]] = []
         for style in weighted[:_STYLES]:
-            having = {u.id: i for u in self._quantized if (i := _index_of(u, style)) is not None}
-            digest = self.space.plan(having).digest
+            index = {key: _index_of(palette, style) for key, palette in palettes.items()}
+            having = {u.id: i for u in self._quantized if (i := index[id(u.precisions)]) is not None}
             if style.mode in usual_modes:
-                usual.setdefault(digest, (str(style), having))
+                usual.append((str(style), having))
                 continue
-            others.setdefault(digest, (str(style), having))
+            others.append((str(style), having))
             rest = {u.id: u.float_index or 0 for u in self._quantized if u.id not in having}
             if rest:
-                alone = {**having, **rest}
-                others.setdefault(self.space.plan(alone).digest, (f"{style}, other ops float", alone))
-        return list(usual.values()), list(others.values())
+                others.append((f"{style}, other ops float", {**having, **rest}))
+        return usual, others
 
     def _default_screen(self) -> int | None:
         samples = self.costs.samples
@@ -283,9 +283,9 @@ def _style(precision: OpPrecision) -> _Style:
     )
 
 
-def _index_of(unit: Unit, style: _Style) -> int | None:
-    """The unit's first precision of a style; an op without a weight has no granularity to differ in."""
-    for index, precision in enumerate(unit.precisions):
+def _index_of(precisions: Sequence[OpPrecision], style: _Style) -> int | None:
+    """The first precision of a style; an op without a weight has no granularity to differ in."""
+    for index, precision in enumerate(precisions):
         found = _style(precision)
         if not precision.is_float and found in (style, _Style(style.mode, None, style.observer)):
             return index

@@ -141,6 +141,14 @@ class OpPrecision:
         if self.mode in (Mode.DYNAMIC, Mode.WEIGHT_ONLY) and self.weight is None:
             raise ConfigError(f"{self.mode} quantization needs a weight quantization")
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Tables of thousands of ops hash the same few precisions over and over.
+        return hash((self.mode, self.weight, self.activation))
+
     @property
     def is_float(self) -> bool:
         """True for fp32, bf16 and fp16."""

@@ -197,6 +197,7 @@ class Space:
             members.setdefault(unit, []).append(row.op)
             unit_of[row.op.id] = unit
         every: list[Unit] = []
+        palettes: dict[tuple[OpPrecision, ...], tuple[OpPrecision, ...]] = {}  # units share few lists
         for name, ops in members.items():
             shared = [p for p in allowed[ops[0].id] if all(p in allowed[op.id] for op in ops[1:])]
             if not shared:
@@ -205,7 +206,7 @@ class Space:
                     where=ops[0].id,
                     hint="give all of them the same op_wise rule: " + ", ".join(op.id for op in ops[:6]),
                 )
-            every.append(Unit(name, tuple(ops), tuple(shared)))
+            every.append(Unit(name, tuple(ops), palettes.setdefault(tuple(shared), tuple(shared))))
         if not any(u.is_quantizable for u in every):
             raise ModelError(
                 "no op of this model can be quantized under this job's rules",
