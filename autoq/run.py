@@ -73,17 +73,23 @@ def run_job(
             with _stopping_on_interrupt(tuner.stop):
                 try:
                     outcome = tuner.run()
+                    document = _write_results(job, outcome, store, folder, black_box=parts.eval_func is not None)
                 except BaseException:
                     store.set_status(job_id, "stopped")
                     raise
-            costs = store.fact(job_id, "costs")
-            write_plan(outcome.best.plan if outcome.best is not None else FP32_PLAN, folder.plan)
-            write_bundle(folder.bundle, job, outcome, costs)
-            document = _document(job, outcome, costs, black_box=parts.eval_func is not None)
-            write_report(document, folder.folder)
-            finished = outcome.stop_reason != "stopped by the user"
-            store.set_status(job_id, "finished" if finished else "stopped")
+            store.set_status(job_id, "stopped" if outcome.stopped else "finished")
     return Result(outcome, document, job.model.framework, job.evaluation.performance.cores_per_instance)
+
+
+def _write_results(
+    job: Job, outcome: TuningOutcome, store: Store, folder: JobFolder, *, black_box: bool
+) -> ReportDocument:
+    costs = store.fact(outcome.job_id, "costs")
+    write_plan(outcome.best.plan if outcome.best is not None else FP32_PLAN, folder.plan)
+    write_bundle(folder.bundle, job, outcome, costs)
+    document = _document(job, outcome, costs, black_box=black_box)
+    write_report(document, folder.folder)
+    return document
 
 
 def _document(job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None, *, black_box: bool) -> ReportDocument:
@@ -147,7 +153,8 @@ def _stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     def handle(number: int, frame: object) -> None:
         del number, frame
         signal.signal(signal.SIGINT, before)
-        stop()
+        # From a thread of its own: the main thread, interrupted here, may hold a lock that stopping needs.
+        threading.Thread(target=stop, name="autoq-stop", daemon=True).start()
 
     signal.signal(signal.SIGINT, handle)
     try:

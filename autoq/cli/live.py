@@ -30,6 +30,7 @@ PHASES = {
     "verdict": "Scoring held-out samples",
     "memory": "Measuring memory",
     "save": "Saving",
+    "stopping": "Stopping, the best so far is saved; Ctrl-C again quits at once",
 }
 
 
@@ -60,7 +61,9 @@ class LiveView:
             self._live.stop()
 
     def phase(self, name: str) -> None:
-        """A phase begins."""
+        """A phase begins. Once it is stopping, the few seconds left are not told apart any more."""
+        if self._phase == "stopping":
+            return
         self._phase, self._progress = name, None
         if name == "search":
             self._search_started = time.monotonic()

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from autoq.cli.console import console
+from autoq.cli.console import console, error_console
 from autoq.cli.live import LiveView
 from autoq.cli.report import print_document
 from autoq.config.files import check_files
 from autoq.config.loader import load_job
 from autoq.config.rules import budget
 from autoq.config.schema import Job
+from autoq.core.errors import StoppedByUserError
 
 NOT_ACCEPTED = 20
 """Exit status with --require-accepted when the answer is fp32."""
@@ -46,6 +47,9 @@ def command(
     print_document(result.document)
     console.print(f"report: {result.report()}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"model:  {result.outcome.model_folder}", highlight=False, soft_wrap=True, markup=False)
+    if result.outcome.stopped:
+        error_console.print("stopped by the user; `autoq tune --resume` goes on from here", soft_wrap=True)
+        raise typer.Exit(StoppedByUserError.exit_code)
     if require_accepted and not result.accepted:
         raise typer.Exit(NOT_ACCEPTED)
 

@@ -15,6 +15,12 @@ def is_function_name(name: str) -> bool:
     return ":" in name
 
 
+def qualified_name(function: object) -> str:
+    """``module.name`` of a function, or of the class of a callable object."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 def load_function(name: str) -> Callable[..., Any]:
     """Import ``package.module:function``.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoq.core.errors import StoreError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 FREE_SPACE = "free some space, then go on with `autoq tune --resume`: everything written so far is kept"
@@ -18,7 +18,7 @@ OTHER_WORKSPACE = "choose a folder you may write to, as tuning.workspace in the 
 
 def of_os_error(error: OSError, where: Path) -> StoreError:
     """A `StoreError` for a failed file operation."""
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return StoreError("the disk is full", where=str(where), hint=FREE_SPACE)
     if error.errno in _DENIED:
         return StoreError("this place may not be written", where=str(where), hint=OTHER_WORKSPACE)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autoq.config.data_schema import Dataloader
@@ -11,7 +14,9 @@ from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.batch import TensorSpec
+from autoq.core.digest import canonical_json
 from autoq.core.errors import ConfigError
+from autoq.core.function import is_function_name, load_function, qualified_name
 from autoq.core.registry import make_adaptor, strategy_factory
 from autoq.core.task import MetricInfo, Split
 from autoq.data.source import DataSource
@@ -142,8 +147,26 @@ def _scorer(job: Job, parts: PythonParts, splits: Mapping[Split, DataSource]) ->
     postprocess = parts.postprocess
     if postprocess is None:
         postprocess = make_postprocess(steps, job.base)
-    settings = accuracy.model_dump_json(include={"metric", "postprocess"}) if accuracy is not None else ""
-    return DataScorer(splits, metrics_of(job, parts), postprocess, settings)
+    metrics = metrics_of(job, parts)
+    return DataScorer(splits, metrics, postprocess, _scoring_settings(job, metrics))
+
+
+def _scoring_settings(job: Job, metrics: Sequence[Metric]) -> str:
+    """What records depend on besides the data: metrics and steps, and the code of those that are the user's."""
+    accuracy = job.evaluation.accuracy
+    sections = [*accuracy.metric, *accuracy.postprocess] if accuracy is not None else []
+    return canonical_json(
+        {
+            "metrics": [[qualified_name(type(m)), m.name] for m in metrics],
+            "sections": [s.model_dump(mode="json", include={"name", "arguments"}) for s in sections],
+            "code": [_source_digest(s.name) for s in sections if is_function_name(s.name)],
+        }
+    )
+
+
+def _source_digest(name: str) -> str:
+    file = inspect.getsourcefile(inspect.unwrap(load_function(name)))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else name
 
 
 def _model_path(job: Job) -> str:
@@ -189,4 +212,5 @@ def settings_of(job: Job, parts: PythonParts = NO_PARTS) -> TuningSettings:
         budget=budget(job),
         seed=job.tuning.random_seed,
         make_judge=lambda description: judge_of(job, description.metrics, metrics),
+        reuse=parts.eval_func is None and parts.postprocess is None,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autoq.core.digest import digest_of
+from autoq.core.interval import Interval
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Proposal
 from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split
 from autoq.core.trial import Latency, Trial, TrialState
@@ -24,10 +27,10 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
             accepted = _accepted(session)
             measured = accepted[:FINALISTS]
             session.notes.append("stopped by the user: latencies are the quick ones of the search")
-    best = _choose(measured)
+    best = _choose(session, measured)
     if best is None and accepted:
         session.notes.append(
-            "plans that keep the promise were found, but none is faster than fp32 beyond the uncertainty "
+            "plans that keep the promise were found, but none is better than fp32 beyond the uncertainty "
             "of the measurement: the answer is fp32"
         )
     return best, None if best is not None else _nearest(session.ledger.finished)
@@ -116,23 +119,27 @@ def _objective_of(trial: Trial) -> float:
     return trial.objective if trial.objective is not None else float("inf")
 
 
-def _choose(finalists: list[Trial]) -> Trial | None:
-    """The best objective; among those that tie with it in latency, the smallest loss. None: no better than fp32."""
-    better = [t for t in finalists if _objective_of(t) < 1 and not _ties_with_fp32(t)]
+def _choose(session: Session, finalists: list[Trial]) -> Trial | None:
+    """The best objective; among those that tie with it, the smallest loss. None: no better than fp32."""
+    reach = {t.number: _objective_interval(session, t) for t in finalists}
+    better = [t for t in finalists if _objective_of(t) < 1 and reach[t.number].high < 1]
     if not better:
         return None
     first = min(better, key=_objective_of)
-    tied = [t for t in better if t is first or _tie(t, first)]
+    tied = [t for t in better if reach[t.number].overlaps(reach[first.number])]
     return min(tied, key=lambda t: (t.excess, _objective_of(t)))
 
 
-def _ties_with_fp32(trial: Trial) -> bool:
-    latency = trial.latency
-    return latency is not None and latency.ratio.low <= 1 <= latency.ratio.high
-
-
-def _tie(one: Trial, other: Trial) -> bool:
-    return one.latency is not None and other.latency is not None and one.latency.ratio.overlaps(other.latency.ratio)
+def _objective_interval(session: Session, trial: Trial) -> Interval:
+    """What the uncertainty of the latency makes of the objective; a point where latency does not count."""
+    value, latency = _objective_of(trial), trial.latency
+    if latency is None:
+        return Interval(value, value, value)
+    low, high = (
+        session.objective_of(trial, replace(latency, ratio=replace(latency.ratio, value=end)))
+        for end in (latency.ratio.low, latency.ratio.high)
+    )
+    return Interval(value, value if low is None else low, value if high is None else high, latency.ratio.confidence)
 
 
 def _nearest(trials: list[Trial]) -> Trial | None:

@@ -36,6 +36,8 @@ class InProcessRunner:
 
     def submit(self, task: Task) -> int:
         """Queue a task."""
+        # Cleared here and not when the task begins: one cancelled in between must not run.
+        self._cancelled.clear()
         self._count += 1
         self._queue.append((self._count, task))
         return self._count
@@ -47,8 +49,10 @@ class InProcessRunner:
             raise RunnerError("the runner is not open")
         if not self._queue:
             return None
-        task_id, task = self._queue.popleft()
-        self._cancelled.clear()
+        try:
+            task_id, task = self._queue.popleft()
+        except IndexError:
+            return None  # cancelled from another thread this very moment
         try:
             return Outcome(task_id, self._workbench.handle(task, self._progress))
         except TaskCancelled:

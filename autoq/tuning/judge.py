@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoq.core.criterion import Criterion
+from autoq.core.criterion import Criterion, Guarantee
 from autoq.core.errors import EvaluationError
 from autoq.core.interval import Interval
 from autoq.core.objective import Objective, Quantity
@@ -40,13 +40,13 @@ class Judge:
         """
         return tuple(self._score(i, records, baseline) for i in range(len(self.criteria)))
 
-    def check_baseline(self, scores: Sequence[MetricScore]) -> None:
+    def check_baseline(self, scores: Sequence[MetricScore], records: Mapping[str, Records]) -> None:
         """Refuse a baseline against which the criterion means nothing.
 
         Raises:
-            EvaluationError: A relative limit of a score of zero.
+            EvaluationError: A relative limit of a score of zero, or a guarantee that these samples are too few for.
         """
-        for criterion, score in zip(self.criteria, scores, strict=True):
+        for index, (criterion, score) in enumerate(zip(self.criteria, scores, strict=True)):
             if criterion.tolerance == "relative" and score.value == 0:
                 what = "no sample right" if criterion.higher_is_better else "no error at all"
                 raise EvaluationError(
@@ -54,6 +54,17 @@ class Judge:
                     "a relative limit of zero leaves nothing to lose, and no quantized model could meet it",
                     hint="check labels, preprocessing and postprocess, or give an absolute limit",
                 )
+            if criterion.guarantee is Guarantee.POPULATION and self._metrics is not None:
+                # A copy is another model that answers the same: the best that any plan can show.
+                copy = Records.concatenate([records[criterion.metric]])
+                equal = self._score(index, {criterion.metric: copy}, records)
+                if not equal.met:
+                    raise EvaluationError(
+                        f"no model can keep the promise on '{criterion.metric}': even one that answers every sample "
+                        f"as fp32 does may lose up to {equal.loss.high:.4g} on other samples, and the limit is "
+                        f"{criterion.limit:g}; {equal.samples} samples tell no more",
+                        hint="give more evaluation samples, a larger limit, or guarantee: sample",
+                    )
 
     def objective_of(self, latency: Latency | None, size: float | None, memory: float | None) -> float | None:
         """The weighted cost relative to fp32."""

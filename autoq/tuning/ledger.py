@@ -45,9 +45,15 @@ _NOTHING = Known({}, None, None, None)
 
 
 class Ledger:
-    """Reads the store once, then keeps up with what is written through it."""
+    """Reads the store once, then keeps up with what is written through it.
 
-    def __init__(self, store: Store, job_id: str, evidence: str) -> None:
+    Args:
+        store: What it reads and writes.
+        job_id: Its job.
+        evidence: Scores of other jobs with this evidence are used; None for those of no other.
+    """
+
+    def __init__(self, store: Store, job_id: str, evidence: str | None) -> None:
         self._store = store
         self._job_id = job_id
         self._finished = {key_of(t.proposal): t for t in store.trials(job_id)}
@@ -55,7 +61,7 @@ class Ledger:
         self._numbers = {t.number for t in self._finished.values()} | set(self._starts.values())
         self._sources: dict[str, str] = {}
         self._elsewhere: dict[str, Trial] = {}
-        for job in store.jobs():
+        for job in store.jobs() if evidence is not None else ():
             if job.id != job_id and store.fact(job.id, "evidence") == evidence:
                 for trial in store.trials(job.id):
                     self._remember_elsewhere(job.id, trial)

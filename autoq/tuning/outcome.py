@@ -13,6 +13,9 @@ from autoq.core.space import Space
 from autoq.core.task import Description, Progress
 from autoq.core.trial import Latency, MetricScore, Trial
 
+STOPPED = "stopped by the user"
+"""Why a search ended that `Tuner.stop` ended."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -78,12 +81,20 @@ class TuningOutcome:
         """True when a plan better than fp32 keeps the promise."""
         return self.best is not None
 
+    @property
+    def stopped(self) -> bool:
+        """True when the user ended it early: `--resume` finds more to do."""
+        return self.stop_reason == STOPPED
+
 
 class TuningListener(Protocol):
     """Told what happens while it happens; must return quickly."""
 
     def phase(self, name: str) -> None:
-        """A phase begins: load, baseline, calibrate, costs, search, finalists, verdict, save."""
+        """A phase begins: load, baseline, calibrate, search, finalists, verdict, memory, save; or stopping.
+
+        The last one is told from the thread that stops.
+        """
 
     def progress(self, progress: Progress) -> None:
         """The running task got further."""

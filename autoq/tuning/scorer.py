@@ -11,6 +11,7 @@ import numpy as np
 
 from autoq.core.adaptor import Candidate
 from autoq.core.errors import EvaluationError
+from autoq.core.function import qualified_name
 from autoq.core.records import Records
 from autoq.core.task import MetricInfo, Split
 from autoq.data.source import DataSource, count_samples
@@ -106,8 +107,8 @@ class BlackBoxScorer:
 
     @property
     def fingerprint(self) -> Sequence[str]:
-        """The function's name: its data are unknown, so scores are never reused across jobs."""
-        return [f"{self.function.__module__}.{getattr(self.function, '__qualname__', '?')}:{id(self.function)}"]
+        """The function's name; what it does and on which data is unknown."""
+        return [qualified_name(self.function)]
 
     def score(
         self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress

@@ -58,6 +58,27 @@ class Desk:
         self.listener = listener
         self.stopping = threading.Event()
         self.seconds: dict[str, float] = dict(store.fact(job_id, "seconds") or {})
+        self._running: tuple[str, float] | None = None
+        self._undisturbed = False
+        self._lock = threading.RLock()
+
+    def stop(self) -> None:
+        """Abandon what runs, unless it is what is handed over; from any thread."""
+        with self._lock:
+            self.stopping.set()
+            if not self._undisturbed:
+                self.runner.cancel()
+        self.listener.phase("stopping")
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Tasks of this block are done although the user asked to stop."""
+        with self._lock:
+            self._undisturbed = True
+        try:
+            yield
+        finally:
+            self._undisturbed = False
 
     def do(self, task: Task) -> Answer:
         """The answer to one task.
@@ -65,25 +86,42 @@ class Desk:
         Raises:
             Stopped: The user stopped it.
         """
-        if self.stopping.is_set():
-            raise Stopped
-        task_id = self.runner.submit(task)
+        with self._lock:
+            self._leave_if_stopped()
+            task_id = self.runner.submit(task)
         while True:
             outcome = self.runner.collect(timeout=0.5)
             if outcome is not None and outcome.task_id == task_id:
                 return outcome.answer
-            if self.stopping.is_set():
-                raise Stopped
+            self._leave_if_stopped()
+
+    def do_surely(self, task: Task) -> Answer:
+        """The answer to a task without which there is no job: asked once more when its process died."""
+        answer = self.do(task)
+        return self.do(task) if isinstance(answer, Failure) and answer.kind is FailureKind.CRASH else answer
+
+    def _leave_if_stopped(self) -> None:
+        if self.stopping.is_set() and not self._undisturbed:
+            raise Stopped
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Announce a phase and add up its seconds over sessions."""
         self.listener.phase(name)
-        started = time.monotonic()
+        self._running = name, time.monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+            self.keep_seconds()
+            self._running = None
+
+    def keep_seconds(self) -> None:
+        """Write down the time spent so far, so that a killed job does not get it again."""
+        if self._running is not None:
+            name, since = self._running
+            now = time.monotonic()
+            self._running = name, now
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - since
             self.store.set_fact(self.job_id, "seconds", self.seconds)
 
     def profile(self, plan: Plan) -> Mapping[str, float]:
@@ -122,15 +160,15 @@ def score_baseline(
     scored = Evaluated(known.records, {}, description.size_bytes, FP32_PLAN, known.latency)
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
         scored = _scored(
-            desk.do(Evaluate(FP32_PLAN, Split.TUNE, 0, description.samples[Split.TUNE], LatencyEffort.QUICK))
+            desk.do_surely(Evaluate(FP32_PLAN, Split.TUNE, 0, description.samples[Split.TUNE], LatencyEffort.QUICK))
         )
     scores = judge.scores(scored.records, scored.records)
-    judge.check_baseline(scores)
+    judge.check_baseline(scores, scored.records)
     records = {Split.TUNE: scored.records}
     if held_out:
         kept = ledger.held_out(FP32_PLAN)
         if kept is None:
-            kept = _scored(desk.do(Evaluate(FP32_PLAN, Split.HELD_OUT, 0, held_out))).records
+            kept = _scored(desk.do_surely(Evaluate(FP32_PLAN, Split.HELD_OUT, 0, held_out))).records
         records[Split.HELD_OUT] = kept
     trial = Trial(
         number,
@@ -217,6 +255,7 @@ class Session:
             Trial(number, proposal, TrialState.RUNNING, latency=known.latency), answer, known.records, wanted
         )
         self.ledger.finish(trial, {Split.TUNE: records})
+        self.desk.keep_seconds()
         self.desk.listener.trial(trial)
         return trial
 

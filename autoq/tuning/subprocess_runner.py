@@ -18,7 +18,7 @@ import psutil
 
 from autoq.core.errors import RunnerError
 from autoq.core.runner import ProgressListener
-from autoq.core.task import Calibrate, Description, Outcome, Progress, Task
+from autoq.core.task import Description, Outcome, Progress, Task
 from autoq.core.trial import Failure, FailureKind
 from autoq.tuning.wire import PROTOCOL, Cancel, Channel, Hello, Message, Open, Opened, Raised, Submit
 
@@ -149,11 +149,13 @@ class SubprocessRunner:
                     return None
                 continue
             match message:
-                case Outcome() if self._queue and message.task_id == self._queue[0][0]:
+                case Outcome():
                     with self._lock:
-                        self._queue.pop(0)
-                    self._started = None
-                    return message
+                        if self._queue and message.task_id == self._queue[0][0]:
+                            self._queue.pop(0)
+                            self._started = None
+                            return message
+                    # Else it answers a task that was cancelled meanwhile.
                 case Progress():
                     self._listener(message)
                 case Raised():
@@ -169,7 +171,7 @@ class SubprocessRunner:
                     child.channel.close()
                     return self._answer(Failure(FailureKind.CRASH, f"{reason}; its last output is in {self._log}"))
                 case _:
-                    continue  # an answer to a task that was cancelled meanwhile
+                    raise RunnerError(f"the child process answered with an unexpected {type(message).__name__}")
         return None
 
     def cancel(self) -> None:
@@ -196,23 +198,20 @@ class SubprocessRunner:
         with self._lock:
             if not self._queue:
                 return None
-            task_id, task = self._queue.pop(0)
-        if isinstance(task, Calibrate):
-            raise RunnerError(f"calibration failed: {failure.message}", hint="raise runner.memory or runner.timeout")
+            task_id, _ = self._queue.pop(0)
         return Outcome(task_id, failure)
 
     def _ensure_sent(self) -> _Child:
-        if self._child is None:
+        while (child := self._child) is None:  # another thread's `cancel` may find the new one dead
             self._open_child()
-        assert self._child is not None
         with self._lock:
             if self._started is None and self._queue:
                 task_id, task = self._queue[0]
                 self._started = time.monotonic()
                 # When it is dead already, its reader reports that next, as this task's failure.
                 with contextlib.suppress(OSError):
-                    self._child.channel.send(Submit(task_id, task))
-        return self._child
+                    child.channel.send(Submit(task_id, task))
+        return child
 
     def _limit_broken(self, child: _Child) -> Failure | None:
         now = time.monotonic()

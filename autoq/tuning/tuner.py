@@ -10,19 +10,20 @@ from typing import Any
 
 from autoq.core.budget import Budget
 from autoq.core.capability import CapabilityTable
-from autoq.core.errors import AutoqError, StoppedByUserError
+from autoq.core.errors import AutoqError, RunnerError, StoppedByUserError, StoreError
 from autoq.core.plan import FP32_PLAN, Done, Wait
 from autoq.core.runner import TrialRunner
 from autoq.core.space import Space
 from autoq.core.strategy import Strategy, StrategyFactory
 from autoq.core.task import Calibrate, Description
+from autoq.core.trial import Failure
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.finish import choose_finalist, held_out_of, memory_of
 from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
-from autoq.tuning.outcome import TuningListener, TuningOutcome
+from autoq.tuning.outcome import STOPPED, TuningListener, TuningOutcome
 from autoq.tuning.session import Desk, Session, Stopped, score_baseline
 
 
@@ -38,6 +39,8 @@ class TuningSettings:
         budget: When the search ends.
         seed: Seed of the strategy.
         make_judge: From the description to the judge.
+        reuse: Whether scores of other jobs with the same evidence may be used: not where Python code that cannot be
+            compared takes part in scoring.
     """
 
     framework: str
@@ -47,6 +50,7 @@ class TuningSettings:
     budget: Budget
     seed: int
     make_judge: Callable[[Description], Judge]
+    reuse: bool = True
 
 
 class Tuner:
@@ -76,8 +80,7 @@ class Tuner:
 
     def stop(self) -> None:
         """End the search now: the running trial is abandoned, the best so far is handed over."""
-        self._desk.stopping.set()
-        self._desk.runner.cancel()
+        self._desk.stop()
 
     def run(self) -> TuningOutcome:
         """Tune, and hand over the best plan that keeps the promise, or fp32 with the evidence.
@@ -91,7 +94,7 @@ class Tuner:
         except Stopped:
             self._desk.runner.close()
             raise StoppedByUserError(
-                "stopped before fp32 was scored: there is nothing to hand over yet",
+                "stopped before the search began: there is nothing to hand over yet",
                 hint="`autoq tune --resume` goes on from here",
             ) from None
         except BaseException:
@@ -109,14 +112,31 @@ class Tuner:
             description = desk.runner.open(desk.listener.progress)
         space = settings.make_space(description.table)
         desk.listener.opened(description, space)
-        desk.store.set_fact(desk.job_id, "evidence", description.evidence)
-        ledger = Ledger(desk.store, desk.job_id, description.evidence)
+        self._require_same_evidence(description.evidence)
+        ledger = Ledger(desk.store, desk.job_id, description.evidence if settings.reuse else None)
         judge = settings.make_judge(description)
         with desk.phase("baseline"):
             baseline, records = score_baseline(desk, description, ledger, judge)
         with desk.phase("calibrate"):
-            desk.do(Calibrate())
+            answer = desk.do_surely(Calibrate())
+            if isinstance(answer, Failure):
+                raise RunnerError(
+                    f"calibration failed: {answer.message}", hint="raise runner.memory or runner.timeout of the job"
+                )
         return Session(desk, description, space, ledger, judge, baseline, records, notes=list(description.notes))
+
+    def _require_same_evidence(self, evidence: str) -> None:
+        """What was measured of another model or on other data must not be mixed with what is measured now."""
+        store, job_id = self._desk.store, self._desk.job_id
+        before = store.fact(job_id, "evidence")
+        if before not in (None, evidence) and store.trials(job_id):
+            raise StoreError(
+                "the model, the data, the settings of the measurement or an installed package changed since this job "
+                "was started: its trials say nothing about what would be tuned now",
+                where=f"job {job_id}",
+                hint="run it without --resume",
+            )
+        store.set_fact(job_id, "evidence", evidence)
 
     def _search(self, session: Session) -> tuple[Strategy | None, str]:
         settings, desk = self._settings, self._desk
@@ -144,18 +164,18 @@ class Tuner:
                     told += 1
                     passed = passed or (trial.accepted and trial.objective is not None and trial.objective < 1)
         except Stopped:
-            return strategy, "stopped by the user"
+            return strategy, STOPPED
 
     def _finish(self, session: Session, strategy: Strategy | None, reason: str) -> TuningOutcome:
         desk, folder = self._desk, self._folder
         best, attempt = choose_finalist(session)
         held_out = held_out_of(session, best or attempt)
         memory = memory_of(session, best)
-        with desk.phase("save"):
+        with desk.undisturbed(), desk.phase("save"):
             framework = self._settings.framework
-            save_plan(desk.runner, best.plan if best is not None else FP32_PLAN, folder.model, framework)
+            save_plan(desk, best.plan if best is not None else FP32_PLAN, folder.model, framework)
             if attempt is not None:
-                save_plan(desk.runner, attempt.plan, folder.attempt, framework)
+                save_plan(desk, attempt.plan, folder.attempt, framework)
             elif folder.attempt.exists():
                 shutil.rmtree(folder.attempt)  # of a session that ended before a plan was accepted
         return TuningOutcome(
@@ -172,7 +192,7 @@ class Tuner:
             held_out=held_out,
             memory=memory,
             seconds=dict(desk.seconds),
-            stop_reason=reason,
+            stop_reason=STOPPED if desk.stopping.is_set() else reason,
             explanation=str(getattr(strategy, "explanation", "")),
             notes=tuple(session.notes),
             folder=folder.folder,

@@ -149,8 +149,11 @@ class Channel:
         Raises:
             OSError: The other side is gone.
         """
+        line = encode(message) + "\n"
         with self._lock:
-            self._writer.write(encode(message) + "\n")
+            if self._writer.closed:
+                raise BrokenPipeError("the channel is closed")
+            self._writer.write(line)
             self._writer.flush()
 
     def receive(self) -> Message | None:

@@ -19,7 +19,7 @@ from autoq.core.adaptor import Adaptor, Candidate, ModelSource, RunOptions
 from autoq.core.batch import Batch, Inputs, Outputs, TensorSpec
 from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
-from autoq.core.errors import AutoqError, DataError, EvaluationError, TrialError
+from autoq.core.errors import AutoqError, DataError, EvaluationError, StoreError, TrialError
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan
 from autoq.core.runner import ProgressListener
 from autoq.core.statistics import Calibration
@@ -45,6 +45,7 @@ from autoq.core.task import (
 from autoq.core.trial import Failure, FailureKind, Latency
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
+from autoq.store.failures import DISK_FULL, of_os_error
 from autoq.tuning.environment import describe_environment, processor, versions
 from autoq.tuning.memory import measure_memory
 from autoq.tuning.scorer import OnProgress, Scorer
@@ -174,6 +175,12 @@ class Workbench:
             return work()  # the user's own model and data: their error, not a failed trial
         try:
             return work()
+        except StoreError:
+            raise  # the disk or the workspace is at fault, no plan
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise of_os_error(error, Path(error.filename or tempfile.gettempdir())) from error
+            return Failure(FailureKind.EVALUATE, f"{type(error).__name__}: {error}")
         except MemoryError as error:
             return Failure(FailureKind.MEMORY, f"out of memory: {error}")
         except EvaluationError as error:

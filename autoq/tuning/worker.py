@@ -6,6 +6,7 @@ file, so whatever a library prints cannot reach the channel.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -34,8 +35,9 @@ def serve(channel: Channel) -> None:
     def read() -> None:
         while (message := channel.receive()) is not None:
             if isinstance(message, Cancel):
-                while not inbox.empty():
-                    inbox.get_nowait()
+                with contextlib.suppress(queue.Empty):
+                    while True:
+                        inbox.get_nowait()
                 if runner is not None:
                     runner.cancel()
             elif isinstance(message, Open | Submit):
