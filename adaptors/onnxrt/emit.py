@@ -151,11 +151,14 @@ class Emitter:
         if all(o.domain != MICROSOFT for o in source.opset_import):
             model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
         model.functions.extend(source.functions)
+        # Some models carry what their users need, e.g. an alphabet or class names.
+        model.metadata_props.extend(source.metadata_props)
         graph = model.graph
         graph.name = source.graph.name or "graph"
         graph.input.extend(source.graph.input)
         graph.output.extend(source.graph.output)
         graph.node.extend(self._nodes)
+        graph.sparse_initializer.extend(source.graph.sparse_initializer)
         read = {name for node in self._nodes for name in node.input} | self.graph.outputs | self._captured()
         graph.initializer.extend(t for name, t in self.graph.initializers.items() if name in read)
         graph.initializer.extend(t for name, t in self._constants.items() if name in read)

@@ -49,7 +49,10 @@ def command(
     console.print(f"{processor()}, {os.cpu_count()} cores, {platform.platform(terse=True)}", highlight=False)
     console.print(f"features: {', '.join(features) or 'unknown'}", highlight=False)
     if flags and not any(flag in flags for flag in _FAST_INT8):
-        console.print("this CPU has no 8-bit dot product: quantized models may be slower than fp32", style="yellow")
+        console.print(
+            "this CPU has no 8-bit dot product: int8 may be slower than fp32, and less accurate where sums saturate",
+            style="yellow",
+        )
     shown = {"python": platform.python_version(), **versions()}
     console.print(", ".join(f"{name} {version}" for name, version in shown.items()), style="dim", highlight=False)
     console.print()

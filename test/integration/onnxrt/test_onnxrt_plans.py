@@ -280,6 +280,13 @@ def test_float_weights_of_quantized_ops_are_gone(qdq: OnnxAdaptor, cnn: Any, ben
     assert not names & {"stem.w", "depthwise.w", "project.w", "head.w", "fc.w"}
 
 
+def test_metadata_of_the_model_are_kept(qdq: OnnxAdaptor, cnn: Any, bench: Any) -> None:
+    cnn.metadata_props.add(key="classes", value="cat dog")
+    tested = bench(qdq, cnn)
+    session = tested.apply(tested.full_plan()).native
+    assert session.get_modelmeta().custom_metadata_map == {"classes": "cat dog"}
+
+
 def test_elementwise_ops_between_float_ops_are_not_offered(qdq: OnnxAdaptor, transformer: Any, bench: Any) -> None:
     row = bench(qdq, transformer).table["residual"]
     assert len(row.precisions) == 1
