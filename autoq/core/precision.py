@@ -149,6 +149,10 @@ class OpPrecision:
         # Tables of thousands of ops hash the same few precisions over and over.
         return hash((self.mode, self.weight, self.activation))
 
+    def __reduce__(self) -> tuple[type[OpPrecision], tuple[Mode, TensorQuant | None, TensorQuant | None]]:
+        # Without the hash: every process hashes text in its own way.
+        return OpPrecision, (self.mode, self.weight, self.activation)
+
     @property
     def is_float(self) -> bool:
         """True for fp32, bf16 and fp16."""

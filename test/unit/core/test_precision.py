@@ -1,3 +1,7 @@
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -26,6 +30,18 @@ def test_equal_labels_mean_equal_precisions(one: OpPrecision, other: OpPrecision
 @given(tensor_quants(), tensor_quants())
 def test_equal_tensor_labels_mean_equal_quantizations(one: TensorQuant, other: TensorQuant) -> None:
     assert (one.label == other.label) == (one == other)
+
+
+def test_a_pickled_precision_is_found_in_another_process() -> None:
+    precision = dynamic()
+    assert {precision}  # its hash is known before it travels
+    child = (
+        "import pickle, sys; p = pickle.load(sys.stdin.buffer); from autoq.core.precision import OpPrecision; "
+        "sys.exit(p not in {OpPrecision(p.mode, p.weight, p.activation)})"
+    )
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        subprocess.run([sys.executable, "-c", child], input=pickle.dumps(precision), env=env, check=True)
 
 
 def test_labels_of_the_usual_precisions_are_short() -> None:
