@@ -88,8 +88,10 @@ class OnnxAdaptor:
         try:
             proto = build(model, plan, calibration, self.form)
             data = proto.SerializeToString()
-        except AutoqError:
+        except TrialError:
             raise
+        except AutoqError as error:
+            raise TrialError(error.message, where=error.where, hint=error.hint) from error
         except Exception as error:
             raise TrialError(f"the plan cannot be built: {type(error).__name__}: {error}") from error
         source = Source(data, model.folder, len(data) + external_bytes(proto))

@@ -122,9 +122,9 @@ class Emitter:
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Name of a constant; one of the same name and value is used again."""
         tensor = numpy_helper.from_array(values, name)
-        present = self._constants.get(name)
-        if present is not None and present != tensor:
-            tensor.name = self.fresh(name)
+        if name in self._constants and self._constants[name] == tensor:
+            return name
+        tensor.name = self.fresh(name)
         return self.share(tensor)
 
     def share(self, tensor: TensorProto) -> str:

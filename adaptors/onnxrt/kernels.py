@@ -97,7 +97,8 @@ class Kernels:
         if key not in self._memo:
             array = self._emitter.graph.array(name)
             quantized = quantize(np.ascontiguousarray(arrange(array) if arrange else array), quant, axis)
-            tensor = numpy_helper.from_array(quantized.values, f"{name}/{layout}_{quant.granularity}")
+            unused = self._emitter.fresh(f"{name}/{layout}_{quant.granularity}")
+            tensor = numpy_helper.from_array(quantized.values, unused)
             self._memo[key] = quantized, tensor
         quantized, tensor = self._memo[key]
         return quantized, self._emitter.share(tensor)

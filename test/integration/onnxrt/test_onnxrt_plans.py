@@ -280,6 +280,28 @@ def test_float_weights_of_quantized_ops_are_gone(qdq: OnnxAdaptor, cnn: Any, ben
     assert not names & {"stem.w", "depthwise.w", "project.w", "head.w", "fc.w"}
 
 
+def test_names_of_the_model_are_not_taken(static_adaptor: OnnxAdaptor, cnn: Any, bench: Any) -> None:
+    expected = bench(static_adaptor, cnn)
+    names = {
+        "stem.w": "stem/weight",
+        "stem.b": "stem/bias",
+        "depthwise.w": "image/scale",
+        "depthwise.b": "stem/weight/scale",
+        "fc.w": "fc/bias",
+        "fc.b": "stem/weight/rows_per_channel",
+        "relu:0": "image/quantized",
+    }
+    for tensor in cnn.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in cnn.graph.node:
+        for tensors in (node.input, node.output):
+            for i, name in enumerate(tensors):
+                tensors[i] = names.get(name, name)
+    tested = bench(static_adaptor, cnn)
+    for plan in (tested.full_plan(), static(tested, "stem", "fc"), static(tested, "depthwise")):
+        np.testing.assert_array_equal(tested.outputs(plan), expected.outputs(plan))
+
+
 def test_metadata_of_the_model_are_kept(qdq: OnnxAdaptor, cnn: Any, bench: Any) -> None:
     cnn.metadata_props.add(key="classes", value="cat dog")
     tested = bench(qdq, cnn)
@@ -333,6 +355,14 @@ def test_a_static_plan_without_statistics_is_a_failed_trial(qdq: OnnxAdaptor, cn
     tested = bench(qdq, cnn)
     with pytest.raises(TrialError, match="needs calibration data"):
         qdq.apply(tested.model, tested.full_plan(), None, tested.apply(Plan()).options)
+
+
+def test_weights_that_are_not_finite_are_a_failed_trial(qdq: OnnxAdaptor, new_graph: Any, bench: Any) -> None:
+    g = new_graph()
+    weight = g.constant("w", np.full((4, 4), np.nan, np.float32))
+    tested = bench(qdq, g.finish(g.node("MatMul", [g.input("x", ["n", 4]), weight], "product")))
+    with pytest.raises(TrialError, match="NaN"):
+        tested.apply(Plan({"product": DYNAMIC}))
 
 
 def test_a_dynamic_convolution_is_refused(qdq: OnnxAdaptor, cnn: Any, bench: Any) -> None:
