@@ -57,11 +57,9 @@ def collect(
     for batch in batches:
         samples += batch.samples
         for tensors in observer.run(feed(batch)):
-            for name, values in tensors.items():
-                if np.issubdtype(values.dtype, np.floating):
-                    collectors[name].update(values)
-                else:
-                    collectors.pop(name, None)
+            # Emptied on the way, so that nothing of this segment is alive while the next one runs.
+            for name in tuple(tensors):
+                _take_in(collectors, name, tensors.pop(name))
     statistics = {name: collector.statistics() for name, collector in collectors.items()}
     return Calibration(statistics, samples, content_digest(model.fingerprint, statistics))
 
@@ -83,6 +81,13 @@ def observe(
         yield {name: found[name] for name in tensors}
 
 
+def _take_in(collectors: dict[str, TensorCollector], name: str, values: Array) -> None:
+    if np.issubdtype(values.dtype, np.floating):
+        collectors[name].update(values)
+    else:
+        collectors.pop(name, None)
+
+
 class _Observer:
     """Runs a model and hands out tensors; cuts it into segments that fit the batches it sees."""
 
@@ -100,7 +105,7 @@ class _Observer:
         self._chain: Chain | None = None
         self._elements = 0
 
-    def run(self, fed: Mapping[str, Array]) -> Iterator[Mapping[str, Array]]:
+    def run(self, fed: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         """The tensors of one batch, in parts: drop each before asking for the next."""
         if self._inputs:
             yield {name: fed[name] for name in self._inputs}

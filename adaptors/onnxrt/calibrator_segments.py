@@ -69,8 +69,8 @@ class Chain:
             self._sessions.append(make_session(proto.SerializeToString(), settings))
             self._read.append(frozenset(i.name for i in proto.graph.input))
 
-    def run(self, fed: Mapping[str, Array]) -> Iterator[Mapping[str, Array]]:
-        """The observed tensors, segment by segment; each is freed as early as the caller drops it."""
+    def run(self, fed: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        """The observed tensors, segment by segment, in dicts for the caller to empty."""
         alive = dict(fed)
         for index, (segment, session) in enumerate(zip(self.segments, self._sessions, strict=True)):
             values = session.run(list(segment.outputs), {name: alive[name] for name in self._read[index]})
