@@ -21,17 +21,21 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init", help="Write a job file for a framework and approach.")(init.command)
-app.command("validate", help="Check a job file and say what it will do.")(validate.command)
-app.command("inspect", help="Show the capability table of a model: which op can run in which precision.")(
+app.command("init", short_help="Write a job file for a framework and approach.")(init.command)
+app.command("validate", short_help="Check a job file and say what it will do.")(validate.command)
+app.command("inspect", short_help="Show the capability table of a model: which op can run in which precision.")(
     inspect.command
 )
-app.command("tune", help="Run a job: search, verify, report.")(tune.command)
-app.command("benchmark", help="Measure a model's latency or throughput, interleaved with fp32.")(benchmark.command)
-app.command("evaluate", help="Score any saved model, quantized or not, on a job's data.")(evaluate.command)
-app.command("report", help="Summarize a finished job and say where its report lies.")(report.command)
-app.command("replay", help="Run a result bundle again and say whether plan and numbers come out again.")(replay.command)
-app.command("doctor", help="Show versions, CPU features, and which adaptors are usable.")(doctor.command)
+app.command("tune", short_help="Run a job: search, verify, report.")(tune.command)
+app.command("benchmark", short_help="Measure a model's latency or throughput, interleaved with fp32.")(
+    benchmark.command
+)
+app.command("evaluate", short_help="Score any saved model, quantized or not, on a job's data.")(evaluate.command)
+app.command("report", short_help="Summarize a finished job and say where its report lies.")(report.command)
+app.command("replay", short_help="Run a result bundle again and say whether plan and numbers come out again.")(
+    replay.command
+)
+app.command("doctor", short_help="Show versions, CPU features, and which adaptors are usable.")(doctor.command)
 
 
 def _version(value: bool) -> None:
