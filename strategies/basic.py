@@ -19,7 +19,7 @@ _WORTH_SCREENING = 1.5
 
 _LEAST_SCREEN = 64
 _FULL_TRIES = 4
-_SINGLES = 48
+_SINGLES = 24
 _STYLES = 8
 _COMFORT = -0.2
 """Excess from which on a screened plan is believed to hold the limit on all samples, too."""
@@ -58,7 +58,7 @@ class Basic(Sequential):
        and the plan gets faster.
 
     Trials are screened on few samples where a full evaluation is expensive; a plan that counts is always
-    scored on all of them. A search needs some 20 to 120 trials, hardly growing with the number of ops; an
+    scored on all of them. A search needs some 10 to 120 trials, hardly growing with the number of ops; an
     ask costs time linear in the number of ops.
 
     Args:
@@ -73,7 +73,8 @@ class Basic(Sequential):
         if screen is not None and screen < 1:
             raise ConfigError(f"strategy.screen must be at least 1, not {screen}")
         self._screen = screen if screen is not None else self._default_screen()
-        self._quantized = [u for u in space.units if u.is_quantizable and u.float_index is not None]
+        self._styled = [u for u in space.units if u.is_quantizable]
+        self._quantized = [u for u in self._styled if u.float_index is not None]
         self._seen: dict[tuple[str, bool], Trial] = {}
         self.explanation = ""
 
@@ -237,7 +238,7 @@ class Basic(Sequential):
 
     def _styles(self) -> tuple[list[tuple[str, dict[str, int]]], list[tuple[str, dict[str, int]]]]:
         """Names and choices of uniform plans: of the modes the fully quantized plan has, and of other modes."""
-        palettes = {id(u.precisions): u.precisions for u in self._quantized}  # many ops share few lists
+        palettes = {id(u.precisions): u.precisions for u in self._styled}  # many ops share few lists
         every = dict.fromkeys(_style(p) for palette in palettes.values() for p in palette if not p.is_float)
         weighted = [s for s in every if s.granularity is not None] or list(every)
         usual_modes = {palette[0].mode for palette in palettes.values()}
@@ -245,7 +246,7 @@ class Basic(Sequential):
         others: list[tuple[str, dict[str, int]]] = []
         for style in weighted[:_STYLES]:
             index = {key: _index_of(palette, style) for key, palette in palettes.items()}
-            having = {u.id: i for u in self._quantized if (i := index[id(u.precisions)]) is not None}
+            having = {u.id: i for u in self._styled if (i := index[id(u.precisions)]) is not None}
             if style.mode in usual_modes:
                 usual.append((str(style), having))
                 continue

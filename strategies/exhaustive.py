@@ -29,7 +29,7 @@ class Exhaustive(Sequential):
         super().__init__(space, costs, seed)
         if space.size > max_plans:
             raise UnsupportedError(
-                f"exhaustive search would need {space.size:.3g} trials ({len(space.units)} ops with a choice); "
+                f"exhaustive search would need {_count(space.size)} trials ({len(space.units)} ops with a choice); "
                 f"its limit is {max_plans:,}",
                 hint="restrict op_wise / optype_wise, raise strategy.max_plans, or use strategy basic",
             )
@@ -48,3 +48,9 @@ class Exhaustive(Sequential):
         units = self.space.units
         for choice in itertools.product(*(range(len(u.precisions)) for u in units)):
             yield self.space.plan({u.id: c for u, c in zip(units, choice, strict=True)})
+
+
+def _count(number: int) -> str:
+    """With thousands separators; a power of ten where that is all a reader can grasp."""
+    digits = str(number)
+    return f"{number:,}" if len(digits) <= 12 else f"{digits[0]}.{digits[1]}e{len(digits) - 1}"

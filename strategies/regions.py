@@ -16,6 +16,8 @@ PREFIXES = (1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 LONG_PREFIXES = (5 / 8, 3 / 4, 7 / 8)
 SUFFIXES = (1 / 12, 1 / 6, 1 / 3)
 BLOCKS = 6
+FINEST = 16
+"""Blocks of the finest cut; below it come single units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,10 @@ def by_type(units: Sequence[Unit]) -> list[Region]:
 
 
 def halves(units: Sequence[Unit]) -> list[Region]:
-    """Two halves, four quarters, eight eighths ... down to single units: coarse to fine, no region twice."""
+    """Two halves, four quarters ... `FINEST` blocks, then single units: coarse to fine, no region twice."""
     found: list[Region] = []
     count = 2
-    while count < len(units):
+    while count < min(len(units), FINEST + 1):
         found += blocks(units, count)
         count *= 2
     found += [Region(unit.id, frozenset({unit.id})) for unit in units]
@@ -66,6 +68,8 @@ def halves(units: Sequence[Unit]) -> list[Region]:
 
 
 def _counts(total: int, shares: Iterable[float]) -> list[int]:
+    if not total:
+        return []
     return sorted({min(max(round(share * total), 1), total) for share in shares})
 
 

@@ -77,7 +77,7 @@ def build_document(
     shown = best or attempt
     remarks = [
         *notes,
-        *_data_notes(description, criteria, baseline, held_out is not None, best, shown, black_box=black_box),
+        *_data_notes(description, criteria, baseline, trials, held_out is not None, best, shown, black_box=black_box),
     ]
     return ReportDocument(
         job_id=job_id,
@@ -124,6 +124,7 @@ def _data_notes(
     description: Description,
     criteria: Sequence[Criterion],
     baseline: Trial,
+    trials: Sequence[Trial],
     has_held_out: bool,
     best: Trial | None,
     shown: Trial | None,
@@ -146,7 +147,8 @@ def _data_notes(
     if not black_box and samples:
         for criterion, metric, measured in zip(criteria, description.metrics, baseline.scores, strict=True):
             allowed = criterion.allowed_drop(measured.value)
-            if metric.is_mean and metric.higher_is_better and 0 < allowed < 1 / samples:
+            counted = all(_is_count(s) for t in trials for s in t.scores if s.metric == metric.name)
+            if metric.is_mean and counted and 0 < allowed < 1 / samples:
                 found.append(
                     f"With {samples} samples {metric.name} moves in steps of about {score(1 / samples)}, "
                     f"which is more than the limit of {limit_text(criterion)}"
@@ -160,6 +162,12 @@ def _data_notes(
                 "the map marks them. Speed and accuracy were measured as realized."
             )
     return found
+
+
+def _is_count(measured: MetricScore) -> bool:
+    """Whether a mean score is a share of right samples, so that it moves in steps."""
+    right = measured.value * measured.samples
+    return abs(right - round(right)) < 1e-6
 
 
 def _in_unit(criterion: Criterion, allowed: float) -> str:

@@ -33,6 +33,7 @@ INT8 = OpPrecision(
 """The one quantized precision of a toy op."""
 
 _FILE = "toy.json"
+_MARGIN = TensorSpec("margin", "float32", (None, 1))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ToyModel:
     @property
     def inputs(self) -> Sequence[TensorSpec]:
         """``margin [n, 1]``: how much noise a sample bears."""
-        return (TensorSpec("margin", "float32", (None, 1)),)
+        return (_MARGIN,)
 
     @property
     def outputs(self) -> Sequence[TensorSpec]:
@@ -147,7 +148,7 @@ class ToyCandidate:
 
     def predict(self, inputs: Inputs) -> Outputs:
         """Logits; advances the simulated clock by the plan's time for each sample."""
-        array = inputs if isinstance(inputs, np.ndarray) else _only(inputs)
+        array = _only(inputs)
         self._fail()
         self._adaptor.advance(self.model.seconds(self._realized) * len(array))
         scores = np.asarray(array, np.float32).reshape(-1, 1) - np.float32(self.model.noise(self._realized))
@@ -210,7 +211,7 @@ class ToyAdaptor:
         """Range of the input."""
         low, high, samples = np.inf, -np.inf, 0
         for batch in batches:
-            array = batch.inputs if isinstance(batch.inputs, np.ndarray) else _only(batch.inputs)
+            array = _only(batch.inputs)
             low, high = min(low, float(array.min())), max(high, float(array.max()))
             samples += batch.samples
         statistics = TensorStatistics(low, high, np.zeros(0, np.int64), low, high, samples)
@@ -223,7 +224,7 @@ class ToyAdaptor:
         """The input, the only tensor there is."""
         del model, tensors
         for batch in batches:
-            yield {"margin": batch.inputs if isinstance(batch.inputs, np.ndarray) else _only(batch.inputs)}
+            yield {"margin": _only(batch.inputs)}
 
     def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
         """The ops' own seconds."""
@@ -251,9 +252,12 @@ class ToyAdaptor:
     def load_artifact(self, folder: Path, options: RunOptions) -> ToyCandidate:
         """What `save` wrote."""
         del options
-        data = json.loads((folder / _FILE).read_text())
-        model = ToyModel(tuple(ToyOp(**op) for op in data["model"]["ops"]), data["model"]["conversion_seconds"])
-        return ToyCandidate(self, model, Plan.from_json(data["plan"]))
+        try:
+            data = json.loads((folder / _FILE).read_text())
+            model = ToyModel(tuple(ToyOp(**op) for op in data["model"]["ops"]), data["model"]["conversion_seconds"])
+            return ToyCandidate(self, model, Plan.from_json(data["plan"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"not a saved toy model: {error}", where=str(folder)) from error
 
     def usability(self) -> Usability:
         """Always usable."""
@@ -270,8 +274,17 @@ def best_plan(model: ToyModel, allowed_noise: float) -> Plan:
     return fastest
 
 
-def _only(inputs: Mapping[str, Array] | Sequence[Array]) -> Array:
-    arrays = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
-    if len(arrays) != 1:
-        raise DataError(f"a toy model takes one input, not {len(arrays)}")
-    return arrays[0]
+def _only(inputs: Inputs) -> Array:
+    if isinstance(inputs, Mapping):
+        if list(inputs) != [_MARGIN.name]:
+            raise DataError(f"a toy model takes the input '{_MARGIN.name}', not {', '.join(inputs) or 'none'}")
+        array = inputs[_MARGIN.name]
+    elif isinstance(inputs, np.ndarray):
+        array = inputs
+    elif len(inputs) == 1:
+        array = inputs[0]
+    else:
+        raise DataError(f"a toy model takes one input, not {len(inputs)}")
+    if not _MARGIN.accepts(array):
+        raise DataError(f"a toy model takes float32 [n, 1], not {array.dtype} {list(array.shape)}", where=_MARGIN.name)
+    return array

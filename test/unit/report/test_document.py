@@ -73,9 +73,16 @@ def test_a_black_box_score_says_so(maker):
 
 
 def test_too_few_samples_for_the_limit_are_pointed_out(maker):
+    def notes(samples):
+        maker.samples, maker.base = samples, 0.75
+        return maker.document(trials=[maker.baseline()], best=None).notes
+
+    assert any("moves in steps of about 0.0500" in n for n in notes(20))
+    assert not any("moves in steps" in n for n in notes(300))
+
+
+def test_a_score_that_is_no_count_moves_in_no_steps(maker):
     maker.samples = 20
-    assert any("moves in steps of about 0.0500" in n for n in maker.document().notes)
-    maker.samples = 300
     assert not any("moves in steps" in n for n in maker.document().notes)
 
 
