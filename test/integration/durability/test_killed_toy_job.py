@@ -1,0 +1,154 @@
+"""Killed at many points, a job ends as one that was never touched: on a framework whose clock is exact."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import toy_job
+
+from autoq.core.trial import FailureKind, TrialState
+from autoq.run import job_digest, run_job
+from autoq.store.repository import Store
+from autoq.tuning.outcome import SilentListener
+
+KILLS = 20
+NOISES = (3.0, 2.0, 0.01, 0.01, 0.01, 1.5, 0.01, 0.01, 0.4, 0.02)
+
+
+class Telling(SilentListener):
+    """Writes a byte for every finished trial."""
+
+    def __init__(self, pipe: int) -> None:
+        super().__init__()
+        self.pipe = pipe
+
+    def trial(self, trial) -> None:
+        os.write(self.pipe, b".")
+
+
+def forked(job) -> tuple[int, int]:
+    """Run the job in a process of its own, resuming what is there; returns its id and a pipe it tells trials on."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            os.close(reading)
+            with Store.open(job.resolve("workspace")) as store:
+                known = store.latest_job(job_digest(job)) is not None
+            run_job(job, Telling(writing), resume=known)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    return process, reading
+
+
+def finish(job) -> int:
+    process, reading = forked(job)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    os.close(reading)
+    return code
+
+
+def trials_of(job) -> list:
+    with Store.open(job.resolve("workspace")) as store:
+        (row,) = store.jobs()
+        return store.trials(row.id)
+
+
+def orphans_of(job) -> list[int]:
+    if not (job.resolve("workspace") / "autoq.db").exists():
+        return []
+    with Store.open(job.resolve("workspace")) as store:
+        return [number for row in store.jobs() for number, _, _ in store.orphans(row.id)]
+
+
+def kill_at_random(job, points: random.Random, longest: float) -> None:
+    after_orphan = any(number > 0 for number in orphans_of(job))
+    process, reading = forked(job)
+    if after_orphan:
+        os.read(reading, 1)  # an orphan is tried once more: killed twice, it would count as crashed
+    time.sleep(points.uniform(0, longest))
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(reading)
+
+
+def essence(trials) -> list:
+    return [(t.number, t.plan.digest, t.proposal.samples, t.state, t.scores, t.realized) for t in trials]
+
+
+@pytest.mark.parametrize("strategy", ["basic", "random"])
+def test_twenty_kills_change_nothing(tmp_path, strategy):
+    whole = toy_job.write_job(tmp_path / "whole", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
+                              tuning__exit_policy={"max_trials": 40})  # fmt: skip
+    started = time.monotonic()
+    assert finish(whole) == 0
+    longest = time.monotonic() - started
+    job = toy_job.write_job(tmp_path / "killed", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
+                            tuning__exit_policy={"max_trials": 40})  # fmt: skip
+    points = random.Random(7)
+    finished: dict[int, object] = {}
+    for _ in range(KILLS):
+        kill_at_random(job, points, longest / 8)  # so that together they take about as long as one whole run
+        if (job.resolve("workspace") / "autoq.db").exists():
+            now = {t.number: t for t in trials_of(job)} if has_job(job) else {}
+            assert {n: now.get(n) for n in finished} == finished
+            finished = now
+    assert finish(job) == 0
+    assert essence(trials_of(job)) == essence(trials_of(whole))
+    assert plan_text(job) == plan_text(whole)
+
+
+def has_job(job) -> bool:
+    with Store.open(job.resolve("workspace")) as store:
+        return bool(store.jobs())
+
+
+def plan_text(job) -> str:
+    (path,) = Path(job.resolve("workspace")).glob("jobs/*/plan.yaml")
+    return path.read_text()
+
+
+def test_a_plan_that_kills_autoq_twice_is_recorded_as_crashed(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.0,) * 3, op1="exit"))
+    exits = []
+    for _ in range(20):
+        exits.append(finish(job))
+        if exits[-1] == 0:
+            break
+    assert exits[:2] == [42, 42]
+    assert exits[-1] == 0
+    crashed = [t for t in trials_of(job) if t.state is TrialState.CRASHED]
+    assert crashed
+    assert all("op1" in t.plan for t in crashed)
+    assert crashed[0].failure.kind is FailureKind.CRASH
+    assert "killed 2 times" in crashed[0].failure.message
+
+
+def test_time_spent_before_a_kill_counts(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain(NOISES))
+    process, reading = forked(job)
+    for _ in range(4):
+        os.read(reading, 1)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(reading)
+    with Store.open(job.resolve("workspace")) as store:
+        assert store.fact(store.jobs()[0].id, "seconds")["search"] > 0
+
+
+def test_running_a_finished_job_again_scores_nothing_and_gives_the_same(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain(NOISES))
+    first = run_job(job, SilentListener())
+    again = SilentListener()
+    second = run_job(job, again, resume=True)
+    assert again.trials == []
+    assert second.plan == first.plan
+    assert second.trials == first.trials
