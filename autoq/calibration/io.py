@@ -47,6 +47,10 @@ def content_digest(model: str, statistics: Mapping[str, TensorStatistics]) -> st
     return hashed.hexdigest()[:16]
 
 
+# RuntimeError covers an archive that a flipped bit marks as encrypted, or as packed in a way Python has not.
+_DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
 def from_bytes(data: bytes) -> Calibration:
     """The inverse of `to_bytes`.
 
@@ -71,7 +75,7 @@ def from_bytes(data: bytes) -> Calibration:
         if counts.size != bins.sum():
             raise DataError("calibration statistics are cut short")
         return Calibration(tensors, header["samples"], header["digest"])
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(

@@ -27,7 +27,7 @@ class ModelSource:
     model: Any
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

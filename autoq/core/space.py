@@ -179,7 +179,7 @@ class Space:
     units: tuple[Unit, ...]
     edges: tuple[tuple[str, str], ...] = ()
     recipes: tuple[Recipe, ...] = ()
-    fixed: Mapping[str, OpPrecision] = field(default_factory=dict)
+    fixed: Mapping[str, OpPrecision] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, table: CapabilityTable, rules: SpaceRules = SpaceRules()) -> Space:

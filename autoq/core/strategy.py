@@ -22,8 +22,8 @@ class Costs:
         score_seconds: Seconds to score one sample in fp32.
     """
 
-    float_seconds: Mapping[str, float] = field(default_factory=dict)
-    quantized_seconds: Mapping[str, float] = field(default_factory=dict)
+    float_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    quantized_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     samples: int = 0
     score_seconds: float = 0.0
 

@@ -143,7 +143,7 @@ class Trial:
     size_bytes: int | None = None
     memory_bytes: int | None = None
     objective: float | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     realized: Plan | None = None
     failure: Failure | None = None
     full: bool = False
