@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from autoq.core.suggest import did_you_mean
 
 Feed = Callable[[Batch], Mapping[str, Array]]
 
-BUDGET = 128 << 20
-"""Bytes of observed tensors that are alive at once, where the graph allows it."""
+BUDGET = 64 << 20
+"""Bytes of observed tensors in one segment, where the graph allows it; two segments are alive at once."""
 
 # Batches this much larger than the one the model was cut for are worth cutting it again.
 _GROWTH = 1.25
@@ -45,7 +46,7 @@ def collect(
         needs: Tensors to observe, and whether with histograms.
         feed: Arrays by input name of a batch.
         threads: Intra-op threads; None for ONNX Runtime's default.
-        budget: Bytes of observed tensors to hold at once.
+        budget: Bytes of observed tensors one segment may make.
 
     Raises:
         ModelError: A tensor does not exist, or ONNX Runtime cannot hand it out.
@@ -54,12 +55,17 @@ def collect(
     observer = _Observer(model, needs.tensors, threads, budget)
     collectors = {name: TensorCollector(name, histogram=needs.histogram) for name in needs.tensors}
     samples = 0
-    for batch in batches:
-        samples += batch.samples
-        for tensors in observer.run(feed(batch)):
-            # Emptied on the way, so that nothing of this segment is alive while the next one runs.
-            for name in tuple(tensors):
-                _take_in(collectors, name, tensors.pop(name))
+    # One thread counts what the last segment made while the next one runs: neither waits long for the other.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting: Future[None] | None = None
+        for batch in batches:
+            samples += batch.samples
+            for tensors in observer.run(feed(batch)):
+                if counting is not None:
+                    counting.result()
+                counting = pool.submit(_take_in, collectors, tensors)
+        if counting is not None:
+            counting.result()
     statistics = {name: collector.statistics() for name, collector in collectors.items()}
     return Calibration(statistics, samples, content_digest(model.fingerprint, statistics))
 
@@ -81,11 +87,14 @@ def observe(
         yield {name: found[name] for name in tensors}
 
 
-def _take_in(collectors: dict[str, TensorCollector], name: str, values: Array) -> None:
-    if np.issubdtype(values.dtype, np.floating):
-        collectors[name].update(values)
-    else:
-        collectors.pop(name, None)
+def _take_in(collectors: dict[str, TensorCollector], tensors: dict[str, Array]) -> None:
+    # Empties the dict on the way: each tensor is freed as soon as it is counted.
+    for name in tuple(tensors):
+        values = tensors.pop(name)
+        if np.issubdtype(values.dtype, np.floating):
+            collectors[name].update(values)
+        else:
+            collectors.pop(name, None)
 
 
 class _Observer:

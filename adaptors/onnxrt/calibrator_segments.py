@@ -7,6 +7,8 @@ one segment, and what later segments read.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -79,6 +81,18 @@ class Chain:
             later = frozenset[str]().union(*self._read[index + 1 :])
             alive = {name: value for name, value in (alive | made).items() if name in later}
             yield {name: made.pop(name) for name in segment.outputs if name in self._observed}
+        if len(self.segments) > 1:
+            return_free_memory()
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    Tensors of changing sizes leave gaps in the heap, which would grow from batch to batch.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def measure_shapes(
