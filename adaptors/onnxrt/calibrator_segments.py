@@ -123,8 +123,8 @@ def nbytes(graph: Graph, name: str, shape: Sequence[int]) -> int:
 def split(graph: Graph, observed: Sequence[str], sizes: Mapping[str, int], budget: int) -> tuple[Segment, ...]:
     """Cut a graph into segments whose observed tensors fit a budget, where few other tensors cross the cut."""
     wanted = frozenset(observed)
-    last = {name: max(readers) for name, readers in graph.consumers.items()}
     end = max((graph.producer[name] for name in wanted), default=-1) + 1
+    last = {name: max((r for r in readers if r < end), default=-1) for name, readers in graph.consumers.items()}
     made = [sum(sizes.get(n, 0) for n in node.output if n in wanted) for node in graph.nodes[:end]]
     crossings = _crossings(graph, wanted, last, end)
     cuts = [0]
@@ -134,7 +134,7 @@ def split(graph: Graph, observed: Sequence[str], sizes: Mapping[str, int], budge
     segments = []
     for start, stop in pairwise(cuts):
         names = [n for node in graph.nodes[start:stop] for n in node.output if n]
-        outputs = tuple(n for n in names if n in wanted or start < stop <= last.get(n, -1) < end)
+        outputs = tuple(n for n in names if n in wanted or last.get(n, -1) >= stop)
         segments.append(Segment(start, stop, outputs))
     return tuple(s for s in segments if s.outputs)
 
@@ -176,7 +176,7 @@ def _crossings(graph: Graph, wanted: frozenset[str], last: Mapping[str, int], en
     change = [0] * (end + 1)
     for index, node in enumerate(graph.nodes[:end]):
         for name in node.output:
-            final = min(last.get(name, -1), end - 1)
+            final = last.get(name, -1)
             if name and final > index and name not in wanted:
                 cost = _crossing_cost(graph, name)
                 change[index + 1] += cost

@@ -244,3 +244,19 @@ def test_large_models_keep_their_weights_in_files(tmp_path, monkeypatch: pytest.
     assert large.folder is not None
     found = collect(large, batches(images(2)), Needs(OBSERVED), feed, threads=1, budget=20_000)
     assert found.tensors["y"].elements > 0
+
+
+def test_tensor_read_both_before_and_after_the_last_observed_one() -> None:
+    nodes = [
+        helper.make_node("Exp", ["x"], ["early"], name="exp"),
+        helper.make_node("Tanh", ["early"], ["t"], name="tanh"),
+        helper.make_node("Mul", ["t", "early"], ["late"], name="mul"),
+        helper.make_node("Sub", ["late", "early"], ["y"], name="sub"),
+    ]
+    ends = [helper.make_tensor_value_info(n, FLOAT, ["n", 3, 8, 8]) for n in ("x", "y")]
+    graph = helper.make_graph(nodes, "skip", ends[:1], ends[1:])
+    skip = load(ModelSource(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)))
+    arrays = images(1, side=8)
+    found = collect(skip, batches(arrays), Needs(("t", "late")), feed, threads=1, budget=1)
+    expected = np.exp(arrays[0]) * np.tanh(np.exp(arrays[0]))
+    assert found.tensors["late"].maximum == pytest.approx(float(expected.max()), rel=1e-5)
