@@ -10,20 +10,8 @@ from typing import Any
 from autoq.config.positions import KeyPath, dotted
 from autoq.config.schema import Job, OpRules
 from autoq.core.precision import DType, Mode
-from autoq.core.registry import strategy_factory
+from autoq.core.registry import ADAPTORS, AUTO, DYNAMIC, STATIC, strategy_factory
 from autoq.core.suggest import did_you_mean
-
-STATIC = "post_training_static_quant"
-DYNAMIC = "post_training_dynamic_quant"
-AUTO = "post_training_auto_quant"
-
-APPROACHES: Mapping[str, tuple[str, ...]] = {
-    "onnxrt_qdq": (STATIC, AUTO),
-    "onnxrt_qlinearops": (STATIC, AUTO),
-    "onnxrt_integerops": (DYNAMIC,),
-    "toy": (STATIC, DYNAMIC, AUTO),
-}
-"""What each framework can do, the usual one first."""
 
 MODES: Mapping[str, tuple[Mode, ...]] = {
     STATIC: (Mode.STATIC,),
@@ -64,9 +52,9 @@ def conflicts(job: Job) -> Iterator[Conflict]:
 
 def _approach(job: Job) -> Iterator[Conflict]:
     framework, approach = job.model.framework, job.quantization.approach
-    able = APPROACHES[framework]
+    able = ADAPTORS[framework].approaches
     if approach not in able:
-        others = [name for name, can in APPROACHES.items() if approach in can and name != "toy"]
+        others = [name for name, entry in ADAPTORS.items() if approach in entry.approaches and name != "toy"]
         given = "approach" in job.quantization.model_fields_set
         yield Conflict(
             ("quantization", "approach") if given else ("model", "framework"),

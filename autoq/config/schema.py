@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, Strict, field_validator, model_validator
 
@@ -21,7 +21,7 @@ from autoq.config.positions import Origin
 from autoq.config.section import Argument, NamedSection, Quantity, Section, Text, named, named_list, one_or_many
 from autoq.config.sizes import Bytes
 from autoq.core.precision import DType, Granularity, Mode, Observer, Scheme
-from autoq.core.registry import STRATEGIES
+from autoq.core.registry import ADAPTORS, STRATEGIES
 from autoq.core.suggest import did_you_mean
 
 __all__ = [
@@ -53,7 +53,10 @@ __all__ = [
     "TuningSection",
 ]
 
-Framework = Literal["onnxrt_qdq", "onnxrt_qlinearops", "onnxrt_integerops", "toy"]
+if TYPE_CHECKING:
+    Framework = str
+else:
+    Framework = Literal[tuple(ADAPTORS)]  # the registry is the one list of adaptors
 
 Approach = Literal[
     "post_training_static_quant",

@@ -23,11 +23,13 @@ class AdaptorEntry:
         target: ``module:callable`` that makes it, without arguments.
         extra: The extra that installs its framework: ``pip install autoq[extra]``.
         summary: One line for `autoq doctor` and `autoq init`.
+        approaches: What it can do, the usual one first.
     """
 
     target: str
     extra: str
     summary: str
+    approaches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,24 @@ class StrategyEntry:
     summary: str
 
 
+STATIC = "post_training_static_quant"
+DYNAMIC = "post_training_dynamic_quant"
+AUTO = "post_training_auto_quant"
+
+_ONNXRT = "autoq.adaptors.onnxrt.adaptor"
+
 ADAPTORS: Mapping[str, AdaptorEntry] = {
-    "onnxrt_qdq": AdaptorEntry("autoq.adaptors.onnxrt.adaptor:qdq", "onnxrt", "ONNX Runtime, static, QDQ format"),
+    "onnxrt_qdq": AdaptorEntry(f"{_ONNXRT}:qdq", "onnxrt", "ONNX Runtime, static, QDQ format", (STATIC, AUTO)),
     "onnxrt_qlinearops": AdaptorEntry(
-        "autoq.adaptors.onnxrt.adaptor:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format"
+        f"{_ONNXRT}:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format", (STATIC, AUTO)
     ),
-    "onnxrt_integerops": AdaptorEntry("autoq.adaptors.onnxrt.adaptor:integerops", "onnxrt", "ONNX Runtime, dynamic"),
-    "toy": AdaptorEntry("autoq.testing.toy:ToyAdaptor", "", "a pure NumPy model with a known answer, for tests"),
+    "onnxrt_integerops": AdaptorEntry(f"{_ONNXRT}:integerops", "onnxrt", "ONNX Runtime, dynamic", (DYNAMIC,)),
+    "toy": AdaptorEntry(
+        "autoq.testing.toy:ToyAdaptor",
+        "",
+        "a pure NumPy model with a known answer, for tests",
+        (STATIC, DYNAMIC, AUTO),
+    ),
 }
 
 STRATEGIES: Mapping[str, StrategyEntry] = {

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoq.config.conflicts import APPROACHES
 from autoq.config.json_schema import job_from_json, job_json_schema, job_to_json, job_to_yaml
 from autoq.config.loader import job_from_mapping, parse_job
 from autoq.config.schema import Job
 from autoq.core.errors import ConfigError
+from autoq.core.registry import ADAPTORS
 from autoq.yaml_templates.catalog import Template, find_template, templates
 
 BASE = Path("/data")
@@ -171,8 +171,8 @@ def test_every_example_in_a_templates_comments_is_valid_yaml_of_the_schema(templ
 
 def test_every_framework_has_a_template_for_each_approach_but_the_slower_ones() -> None:
     have = {(t.framework, t.approach) for t in templates()}
-    assert {f for f, _ in have} == set(APPROACHES) - {"toy"}
-    assert all(approach in APPROACHES[framework] for framework, approach in have)
+    assert {f for f, _ in have} == set(ADAPTORS) - {"toy"}
+    assert all(approach in ADAPTORS[framework].approaches for framework, approach in have)
 
 
 def test_a_template_is_found_by_the_short_form_of_an_approach() -> None:

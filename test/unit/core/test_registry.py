@@ -53,7 +53,7 @@ def test_a_framework_that_cannot_be_imported_is_told_apart(monkeypatch: pytest.M
 
 
 def test_a_module_of_our_own_that_is_missing_is_not_blamed_on_a_framework(monkeypatch: pytest.MonkeyPatch) -> None:
-    _register(monkeypatch, AdaptorEntry("autoq.adaptors.nowhere:make", "absent_extra", ""))
+    _register(monkeypatch, AdaptorEntry("autoq.adaptors.nowhere:make", "absent_extra", "", ()))
     with pytest.raises(ModuleNotFoundError, match=re.escape("autoq.adaptors.nowhere")) as caught:
         make_adaptor("absent")
     assert not isinstance(caught.value, MissingDependencyError)
@@ -63,7 +63,7 @@ def _write_backend(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str) -> 
     (folder / "backend_under_test.py").write_text(body)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "backend_under_test", raising=False)
-    _register(monkeypatch, AdaptorEntry("backend_under_test:make", "absent_extra", ""))
+    _register(monkeypatch, AdaptorEntry("backend_under_test:make", "absent_extra", "", ()))
 
 
 def _register(monkeypatch: pytest.MonkeyPatch, entry: AdaptorEntry) -> None:
