@@ -30,7 +30,7 @@ PHASES = {
     "verdict": "Scoring held-out samples",
     "memory": "Measuring memory",
     "save": "Saving",
-    "stopping": "Stopping, the best so far is saved; Ctrl-C again quits at once",
+    "stopping": "Stopping and saving the best so far; Ctrl-C again quits at once",
 }
 
 

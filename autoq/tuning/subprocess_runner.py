@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from autoq.core.errors import RunnerError
 from autoq.core.runner import ProgressListener
 from autoq.core.task import Description, Outcome, Progress, Task
 from autoq.core.trial import Failure, FailureKind
+from autoq.store.failures import telling
 from autoq.tuning.wire import PROTOCOL, Cancel, Channel, Hello, Message, Open, Opened, Raised, Submit
 
 _POLL = 0.1
@@ -27,14 +29,25 @@ _START_TIMEOUT = 120.0
 _EXIT_TIMEOUT = 10.0
 
 
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C must not reach a child in the moment before it has a session of its own; it inherits the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Child:
     """One child process, its channel, and a thread that reads from it."""
 
     def __init__(self, log: Path) -> None:
+        with telling(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
         to_child, from_parent = os.pipe()
         to_parent, from_child = os.pipe()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with telling(log), log.open("ab") as output, _without_interrupts():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "autoq.tuning.worker", str(to_child), str(from_child)],
                 stdin=subprocess.DEVNULL,
