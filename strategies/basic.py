@@ -83,6 +83,12 @@ class Basic(Sequential):
         base, accepted = yield from self._start()
         if accepted is None:
             accepted = yield from self._fall_back(base)
+        if accepted is None and self._holds(base):
+            self.explanation = (
+                f"Fully quantized, the model keeps the limit but takes {base.cost:.2f} times what fp32 takes. "
+                "Neither an op type nor a region in float makes a plan that is faster than fp32."
+            )
+            return "plans within the limit are no faster than fp32"
         if accepted is None:
             self.explanation = (
                 "No combination of regions and single ops in float kept the limit. "
@@ -112,6 +118,8 @@ class Basic(Sequential):
                 points.append((yield from self._try(choices, name)))
             accepted = yield from self._confirm(points)
         base = accepted or min(points, key=lambda p: (p.trial.excess, p.cost))
+        if accepted is None and base.trial.met and base.cost >= 1:
+            yield from self._try(base.choices, "scored in full", full=True)
         return (yield from self._choose_types(base, accepted))
 
     def _choose_types(
@@ -132,6 +140,8 @@ class Basic(Sequential):
         """Regions in float until the limit holds; None when nothing helps."""
         units = self._quantized
         tried, accepted = yield from self._try_regions(base, [*prefixes(units), *suffixes(units), *blocks(units)])
+        if accepted is None and self._holds(base):
+            return None  # what is lost is speed, and no region in float brought it back
         if accepted is None:
             accepted = yield from self._confirm((yield from self._accumulate(base, tried)))
         if accepted is None:
@@ -223,6 +233,11 @@ class Basic(Sequential):
             known = yield Proposal(plan, None if whole else self._screen, note=note)
             self._seen[plan.digest, known.full or whole] = known
         return _Point(choices, known)
+
+    def _holds(self, base: _Point) -> bool:
+        """Whether the plan to start from keeps the limit on all samples, so that only its speed is in the way."""
+        known = self._seen.get((self.space.plan(base.choices).digest, True))
+        return known is not None and known.accepted
 
     def _float(self, base: _Point, units: Iterable[str]) -> dict[str, int]:
         return {**base.choices, **{u: self.space.by_id[u].float_index or 0 for u in units}}

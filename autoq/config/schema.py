@@ -182,7 +182,11 @@ class PerformanceSection(Section):
     """How latency is measured."""
 
     warmup: int = Field(5, ge=0, description="Runs before the clock starts.")
-    iterations: int = Field(100, ge=5, description="Interleaved rounds at most, for a full measurement.")
+    iterations: int = Field(
+        100,
+        ge=5,
+        description="Interleaved rounds of a full measurement; more, up to 30 seconds, until its interval settles.",
+    )
     batch_size: int | None = Field(None, ge=1, description="Samples per run; the evaluation's batch size by default.")
     cores_per_instance: int | None = Field(1, ge=1, description="Threads of one instance; null for the runtime's own.")
     num_of_instance: int = Field(1, ge=1, description="Instances side by side (throughput).")

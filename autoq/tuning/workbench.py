@@ -21,6 +21,7 @@ from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError, DataError, EvaluationError, StoreError, TrialError
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan
+from autoq.core.records import Records
 from autoq.core.runner import ProgressListener
 from autoq.core.statistics import Calibration
 from autoq.core.task import (
@@ -48,7 +49,10 @@ from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
 from autoq.tuning.environment import describe_environment, processor, versions
 from autoq.tuning.memory import measure_memory
-from autoq.tuning.scorer import OnProgress, Scorer
+from autoq.tuning.scorer import OnProgress, Scorer, told_as
+
+_PATIENCE = 20
+"""A full measurement whose interval does not settle ends after so many times its rounds."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class LatencySettings:
 
     Attributes:
         warmup: Runs before the clock starts.
-        rounds: Interleaved rounds of a full measurement.
+        rounds: Interleaved rounds of a full measurement; more until its interval has settled.
         batch_size: Samples per run.
         confidence: Coverage of the ratio's interval.
     """
@@ -70,7 +74,7 @@ class LatencySettings:
     def effort(self, effort: LatencyEffort) -> dict[str, Any]:
         """Rounds, seconds and precision (relative half-width of the interval) of an effort."""
         if effort is LatencyEffort.FULL:
-            return {"rounds": self.rounds, "seconds": 30.0, "precision": 0.01}
+            return {"min_rounds": self.rounds, "rounds": _PATIENCE * self.rounds, "seconds": 30.0, "precision": 0.01}
         return {"rounds": min(self.rounds, 30), "seconds": 1.5, "precision": 0.03}
 
 
@@ -226,7 +230,8 @@ class Workbench:
             collected = True
             return self._adaptor.calibrate(self._model, batches(), self._adaptor.needs(self._model, self._table))
 
-        self._calibration = CalibrationCache(self._setup.cache).get_or_collect(self._calibration_key(), collect)
+        with told_as("calibration data"):
+            self._calibration = CalibrationCache(self._setup.cache).get_or_collect(self._calibration_key(), collect)
         seconds = time.perf_counter() - started
         return Calibrated(seconds, self._calibration.samples, len(self._calibration.tensors), cached=not collected)
 
@@ -252,11 +257,10 @@ class Workbench:
         candidate = self._candidate(task.plan)
         built = time.perf_counter()
         report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
-        records = (
-            self._data.scorer.score(candidate, task.split, task.start, task.stop, report)
-            if task.stop > task.start
-            else {}
-        )
+        records: Mapping[str, Records] = {}
+        if task.stop > task.start:
+            with told_as(f"evaluation data ({task.split.replace('_', '-')} split)"):
+                records = self._data.scorer.score(candidate, task.split, task.start, task.stop, report)
         scored = time.perf_counter()
         latency = None
         if task.latency is not LatencyEffort.NONE:
