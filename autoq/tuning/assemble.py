@@ -24,7 +24,7 @@ from autoq.data.sources import open_data, open_dataloader, split
 from autoq.evaluation.metrics import Metric, make_metrics
 from autoq.evaluation.postprocess import Postprocess, make_postprocess
 from autoq.tuning.judge import Judge
-from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer
+from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer, told_as
 from autoq.tuning.tuner import TuningSettings
 from autoq.tuning.workbench import JobData, LatencySettings, Setup, Workbench
 
@@ -98,7 +98,8 @@ def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> Jo
         spec = job.quantization.calibration.dataloader
         calibration = _python_data(parts.calibration, "calib_dataloader", job, inputs)
         if calibration is None:
-            calibration = open_dataloader(spec, job.base, inputs) if spec is not None else tune
+            with told_as("calibration data"):
+                calibration = open_dataloader(spec, job.base, inputs) if spec is not None else tune
         if calibration is None:
             raise ConfigError(
                 "static quantization needs calibration data",
@@ -115,10 +116,12 @@ def _splits(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> dict[
     if whole is None:
         if accuracy is None or accuracy.dataloader is None:
             return {}
-        whole = open_dataloader(accuracy.dataloader, job.base, inputs)
+        with told_as("evaluation data"):
+            whole = open_dataloader(accuracy.dataloader, job.base, inputs)
     held_out = accuracy.held_out if accuracy is not None else 0.0
     if isinstance(held_out, Dataloader):
-        return {Split.TUNE: whole, Split.HELD_OUT: open_dataloader(held_out, job.base, inputs)}
+        with told_as("held-out data"):
+            return {Split.TUNE: whole, Split.HELD_OUT: open_dataloader(held_out, job.base, inputs)}
     if held_out == 0:
         return {Split.TUNE: whole}
     tune, rest = split(whole, held_out, job.tuning.random_seed)

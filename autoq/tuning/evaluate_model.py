@@ -39,12 +39,12 @@ def evaluate_model(
     if not samples:
         raise DataError(f"this job has no {split} samples", hint="give evaluation.accuracy.held_out")
     options = RunOptions(job.evaluation.performance.cores_per_instance)
-    candidates = {"fp32": setup.adaptor.apply(fp32, FP32_PLAN, None, options)}
+    candidates = [("fp32", setup.adaptor.apply(fp32, FP32_PLAN, None, options))]
     if model is not None:
-        candidates[model.name] = setup.adaptor.load_artifact(model, options)
-    records = {}
-    for name, candidate in candidates.items():
-        records[name] = scorer.score(candidate, split, 0, samples, partial(progress, name))
+        candidates.append((str(model), setup.adaptor.load_artifact(model, options)))
+    records = []
+    for name, candidate in candidates:
+        records.append(scorer.score(candidate, split, 0, samples, partial(progress, name)))
         candidate.close()
     judge = judge_of(job, tuple(scorer.metrics), metrics_of(job))
-    return judge.scores(list(records.values())[-1], records["fp32"])
+    return judge.scores(records[-1], records[0])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from autoq.core.adaptor import Candidate
-from autoq.core.errors import EvaluationError
+from autoq.core.errors import DataError, EvaluationError
 from autoq.core.function import qualified_name
 from autoq.core.records import Records
 from autoq.core.task import MetricInfo, Split
@@ -21,6 +22,16 @@ from autoq.evaluation.scoring import score_batches
 
 OnProgress = Callable[[int, int | None], None]
 """Called with samples done and samples to do; raises to abandon the task."""
+
+
+@contextmanager
+def told_as(data: str) -> Iterator[None]:
+    """Say which data a `DataError` of the block is about."""
+    try:
+        yield
+    except DataError as error:
+        error.where = f"{data}, {error.where}" if error.where else data
+        raise
 
 
 class Scorer(Protocol):

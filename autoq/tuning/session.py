@@ -159,16 +159,14 @@ def score_baseline(
     known, held_out = ledger.known(FP32_PLAN), description.samples.get(Split.HELD_OUT, 0)
     scored = Evaluated(known.records, {}, description.size_bytes, FP32_PLAN, known.latency)
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
-        scored = _scored(
-            desk.do_surely(Evaluate(FP32_PLAN, Split.TUNE, 0, description.samples[Split.TUNE], LatencyEffort.QUICK))
-        )
+        scored = _scored_baseline(desk, Split.TUNE, description.samples[Split.TUNE], LatencyEffort.QUICK)
     scores = judge.scores(scored.records, scored.records)
     judge.check_baseline(scores, scored.records)
     records = {Split.TUNE: scored.records}
     if held_out:
         kept = ledger.held_out(FP32_PLAN)
         if kept is None:
-            kept = _scored(desk.do_surely(Evaluate(FP32_PLAN, Split.HELD_OUT, 0, held_out))).records
+            kept = _scored_baseline(desk, Split.HELD_OUT, held_out, LatencyEffort.NONE).records
         records[Split.HELD_OUT] = kept
     trial = Trial(
         number,
@@ -187,7 +185,12 @@ def score_baseline(
     return trial, records
 
 
-def _scored(answer: Answer) -> Evaluated:
+def _scored_baseline(desk: Desk, split: Split, samples: int, latency: LatencyEffort) -> Evaluated:
+    try:
+        answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
+    except EvaluationError as error:
+        error.where = f"the fp32 model, {error.where}" if error.where else "the fp32 model"
+        raise
     if isinstance(answer, Failure):
         raise EvaluationError(f"the fp32 model could not be scored: {answer.message}")
     assert isinstance(answer, Evaluated)

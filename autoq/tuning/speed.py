@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import tempfile
 import time
@@ -98,10 +99,13 @@ def measure_speed(job: Job, model: Path | None, request: SpeedRequest) -> Speed:
         folders["fp32"].mkdir()
         setup.adaptor.save(setup.adaptor.apply(fp32, FP32_PLAN, None, options), folders["fp32"])
         if model is not None:
-            folders[model.stem or str(model)] = model
-        if request.instances > 1:
-            return Speed(request, _several(job.model.framework, folders, inputs, request))
+            folders[model.stem if model.stem not in ("", "fp32") else f"{model} (given)"] = model
         candidates = {n: setup.adaptor.load_artifact(folder, options) for n, folder in folders.items()}
+        if request.instances > 1:
+            for candidate in candidates.values():
+                candidate.predict(inputs)  # what does not work is told here, as what it is
+                candidate.close()
+            return Speed(request, _several(job.model.framework, folders, inputs, request))
         found = interleave(
             {n: (lambda c=c: c.predict(inputs)) for n, c in candidates.items()},  # type: ignore[misc]
             "fp32",
@@ -148,7 +152,8 @@ def _rounds(connections: Sequence[Connection], names: list[str], request: SpeedR
         for index in order.permutation(len(names)):
             name = names[index]
             for connection in connections:
-                connection.send((name, _SLICE))
+                with contextlib.suppress(BrokenPipeError):  # receiving says that it died
+                    connection.send((name, _SLICE))
             times[name].append(float(np.mean([_receive(c) for c in connections])))
     return {
         name: Latency(
@@ -164,7 +169,7 @@ def _rounds(connections: Sequence[Connection], names: list[str], request: SpeedR
 def _receive(connection: Connection) -> float:
     try:
         answer = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         raise RunnerError("an instance died while speed was measured") from None
     if isinstance(answer, str):
         raise RunnerError(f"an instance could not run the model: {answer}")

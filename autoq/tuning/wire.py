@@ -73,8 +73,9 @@ class Raised:
 
     @classmethod
     def of(cls, error: AutoqError) -> Raised:
-        """The message of an error."""
-        return cls(type(error).__name__, error.message, error.where, error.hint)
+        """The message of an error; a class that only one module knows travels as the public one it derives from."""
+        public = next(c for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
+        return cls(public.__name__, error.message, error.where, error.hint)
 
     def to_error(self) -> AutoqError:
         """The error itself."""
