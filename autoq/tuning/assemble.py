@@ -82,6 +82,7 @@ def setup_of(job: Job, parts: PythonParts = NO_PARTS) -> Setup:
             performance.iterations,
             performance.batch_size or (loader.batch_size if loader is not None else 1),
             job.tuning.accuracy_criterion.confidence,
+            performance.num_of_instance,
         ),
         options=RunOptions(performance.cores_per_instance),
         cache=job.resolve(job.tuning.workspace) / "cache",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autoq.core.digest import digest_of
+from autoq.core.errors import EvaluationError
 from autoq.core.interval import Interval
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Proposal
 from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split
@@ -55,7 +56,11 @@ def held_out_of(session: Session, trial: Trial | None) -> HeldOut | None:
                 return None
             records = answer.records
             session.desk.store.save_records(session.desk.job_id, trial.plan.digest, Split.HELD_OUT, records)
-        scores = session.judge.scores(records, baseline)
+        try:
+            scores = session.judge.scores(records, baseline)
+        except EvaluationError as error:
+            session.notes.append(f"the held-out samples could not be judged: {error.message}")
+            return None
     verdicts = [held_out_verdict(c, s.loss) for c, s in zip(session.judge.criteria, scores, strict=True)]
     return HeldOut(scores, worst_verdict(verdicts))
 

@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Inputs
 from autoq.core.errors import TrialError
+from autoq.core.registry import make_adaptor
+from autoq.evaluation.memory import peak_memory
+from autoq.tuning.inputs_file import read_inputs, write_inputs
 
 _RUNS = 3
 _TIMEOUT = 600.0
@@ -27,15 +28,8 @@ def measure_memory(framework: str, folder: Path, inputs: Inputs, options: RunOpt
     """
     with tempfile.TemporaryDirectory(prefix="autoq-memory-") as scratch:
         data = Path(scratch) / "inputs.npz"
-        arrays = _named(inputs)
-        np.savez(data, **arrays)  # type: ignore[arg-type]
-        request = {
-            "framework": framework,
-            "folder": str(folder),
-            "inputs": str(data),
-            "form": "mapping" if isinstance(inputs, Mapping) else "array" if isinstance(inputs, np.ndarray) else "list",
-            "threads": options.threads,
-        }
+        write_inputs(inputs, data)
+        request = {"framework": framework, "folder": str(folder), "inputs": str(data), "threads": options.threads}
         done = subprocess.run(
             [sys.executable, "-m", "autoq.tuning.memory", json.dumps(request)],
             capture_output=True,
@@ -49,31 +43,11 @@ def measure_memory(framework: str, folder: Path, inputs: Inputs, options: RunOpt
     return int(json.loads(done.stdout.strip().splitlines()[-1])["bytes"])
 
 
-def _named(inputs: Inputs) -> dict[str, np.ndarray]:
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    if isinstance(inputs, np.ndarray):
-        return {"0": inputs}
-    return {str(i): array for i, array in enumerate(inputs)}
-
-
-def _measure_here(request: dict[str, str]) -> int:
-    from autoq.core.registry import make_adaptor
-    from autoq.evaluation.memory import peak_memory
-
+def _measure_here(request: dict[str, Any]) -> int:
     adaptor = make_adaptor(request["framework"])
-    with np.load(request["inputs"], allow_pickle=False) as archive:
-        named = {name: archive[name] for name in archive.files}
-    inputs: Inputs = named
-    if request["form"] == "array":
-        inputs = named["0"]
-    elif request["form"] == "list":
-        inputs = [named[str(i)] for i in range(len(named))]
-    threads = request["threads"]
+    inputs = read_inputs(Path(request["inputs"]))
     with peak_memory() as peak:
-        candidate = adaptor.load_artifact(
-            Path(request["folder"]), RunOptions(threads=int(threads) if threads else None)
-        )
+        candidate = adaptor.load_artifact(Path(request["folder"]), RunOptions(request["threads"]))
         for _ in range(_RUNS):
             candidate.predict(inputs)
     return peak.bytes

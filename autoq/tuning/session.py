@@ -160,7 +160,8 @@ def score_baseline(
     scored = Evaluated(known.records, {}, description.size_bytes, FP32_PLAN, known.latency)
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
         scored = _scored_baseline(desk, Split.TUNE, description.samples[Split.TUNE], LatencyEffort.QUICK)
-    scores = judge.scores(scored.records, scored.records)
+    with _of_fp32("tune samples"):
+        scores = judge.scores(scored.records, scored.records)
     judge.check_baseline(scores, scored.records)
     records = {Split.TUNE: scored.records}
     if held_out:
@@ -168,6 +169,8 @@ def score_baseline(
         if kept is None:
             kept = _scored_baseline(desk, Split.HELD_OUT, held_out, LatencyEffort.NONE).records
         records[Split.HELD_OUT] = kept
+        with _of_fp32("held-out samples"):
+            judge.scores(kept, kept)  # undefined there, e.g. for want of a class: better told now than at the end
     trial = Trial(
         number,
         proposal,
@@ -185,12 +188,19 @@ def score_baseline(
     return trial, records
 
 
-def _scored_baseline(desk: Desk, split: Split, samples: int, latency: LatencyEffort) -> Evaluated:
+@contextmanager
+def _of_fp32(samples: str) -> Iterator[None]:
+    """Say that an `EvaluationError` of the block is about the fp32 model, and on which samples."""
     try:
-        answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
+        yield
     except EvaluationError as error:
-        error.where = f"the fp32 model, {error.where}" if error.where else "the fp32 model"
+        error.where = ", ".join(filter(None, ("the fp32 model", samples, error.where)))
         raise
+
+
+def _scored_baseline(desk: Desk, split: Split, samples: int, latency: LatencyEffort) -> Evaluated:
+    with _of_fp32(f"{split.replace('_', '-')} samples"):
+        answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
     if isinstance(answer, Failure):
         raise EvaluationError(f"the fp32 model could not be scored: {answer.message}")
     assert isinstance(answer, Evaluated)

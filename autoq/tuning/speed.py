@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 from typing import Any
-
-import numpy as np
 
 from autoq.config.schema import Job
 from autoq.core.adaptor import RunOptions
-from autoq.core.batch import Inputs
-from autoq.core.errors import AutoqError, DataError, RunnerError
+from autoq.core.errors import DataError
 from autoq.core.plan import FP32_PLAN
-from autoq.core.registry import make_adaptor
 from autoq.core.trial import Latency
-from autoq.evaluation.intervals import median_ratio_interval
 from autoq.evaluation.latency import interleave
 from autoq.tuning.assemble import setup_of
+from autoq.tuning.instances import measure_instances
 
 _PRECISION = 0.01
-_SLICE = 0.25
-"""Seconds each model runs in one round of several instances."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,19 @@ def measure_speed(job: Job, model: Path | None, request: SpeedRequest) -> Speed:
             for candidate in candidates.values():
                 candidate.predict(inputs)  # what does not work is told here, as what it is
                 candidate.close()
-            return Speed(request, _several(job.model.framework, folders, inputs, request))
+            several = measure_instances(
+                job.model.framework,
+                folders,
+                "fp32",
+                inputs,
+                instances=request.instances,
+                threads=request.threads,
+                rounds=request.rounds,
+                seconds=request.seconds,
+                confidence=request.confidence,
+                seed=request.seed,
+            )
+            return Speed(request, several)
         found = interleave(
             {n: (lambda c=c: c.predict(inputs)) for n, c in candidates.items()},  # type: ignore[misc]
             "fp32",
@@ -117,83 +118,3 @@ def measure_speed(job: Job, model: Path | None, request: SpeedRequest) -> Speed:
             seed=request.seed,
         )
     return Speed(request, found)
-
-
-def _several(framework: str, folders: Mapping[str, Path], inputs: Inputs, request: SpeedRequest) -> dict[str, Latency]:
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(request.instances)]
-    processes = [
-        context.Process(target=_instance, args=(theirs, framework, folders, inputs, request.threads), daemon=True)
-        for _, theirs in pipes
-    ]
-    for process in processes:
-        process.start()
-    try:
-        ours = [mine for mine, _ in pipes]
-        for _, theirs in pipes:
-            theirs.close()
-        for connection in ours:
-            _receive(connection)
-        return _rounds(ours, list(folders), request)
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-
-
-def _rounds(connections: Sequence[Connection], names: list[str], request: SpeedRequest) -> dict[str, Latency]:
-    """Take turns: in each round every instance runs each model for a slice of time, all the same one."""
-    order = np.random.default_rng(request.seed)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    deadline = time.monotonic() + request.seconds
-    for done in range(request.rounds):
-        if done >= 5 and time.monotonic() > deadline:
-            break
-        for index in order.permutation(len(names)):
-            name = names[index]
-            for connection in connections:
-                with contextlib.suppress(BrokenPipeError):  # receiving says that it died
-                    connection.send((name, _SLICE))
-            times[name].append(float(np.mean([_receive(c) for c in connections])))
-    return {
-        name: Latency(
-            median(found),
-            median(times["fp32"]),
-            median_ratio_interval(found, times["fp32"], request.confidence),
-            len(found),
-        )
-        for name, found in times.items()
-    }
-
-
-def _receive(connection: Connection) -> float:
-    try:
-        answer = connection.recv()
-    except (EOFError, ConnectionResetError):
-        raise RunnerError("an instance died while speed was measured") from None
-    if isinstance(answer, str):
-        raise RunnerError(f"an instance could not run the model: {answer}")
-    return float(answer)
-
-
-def _instance(
-    connection: Connection, framework: str, folders: Mapping[str, Path], inputs: Inputs, threads: int | None
-) -> None:
-    """One instance: loads every model, then runs what it is told for as long as it is told."""
-    try:
-        adaptor = make_adaptor(framework)
-        candidates = {name: adaptor.load_artifact(folder, RunOptions(threads)) for name, folder in folders.items()}
-        for candidate in candidates.values():
-            candidate.predict(inputs)
-        connection.send(0.0)
-        while True:
-            name, seconds = connection.recv()
-            started, runs = time.perf_counter(), 0
-            while (spent := time.perf_counter() - started) < seconds or runs == 0:
-                candidates[name].predict(inputs)
-                runs += 1
-            connection.send(spent / runs)
-    except EOFError:
-        return  # measured enough
-    except AutoqError as error:
-        connection.send(str(error))

@@ -48,6 +48,7 @@ from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
 from autoq.tuning.environment import describe_environment, processor, versions
+from autoq.tuning.instances import measure_instances
 from autoq.tuning.memory import measure_memory
 from autoq.tuning.scorer import OnProgress, Scorer, told_as
 
@@ -64,12 +65,14 @@ class LatencySettings:
         rounds: Interleaved rounds of a full measurement; more until its interval has settled.
         batch_size: Samples per run.
         confidence: Coverage of the ratio's interval.
+        instances: Processes that run side by side; 1 measures in this very process.
     """
 
     warmup: int = 5
     rounds: int = 100
     batch_size: int = 1
     confidence: float = 0.95
+    instances: int = 1
 
     def effort(self, effort: LatencyEffort) -> dict[str, Any]:
         """Rounds, seconds and precision (relative half-width of the interval) of an effort."""
@@ -290,6 +293,9 @@ class Workbench:
     def _latencies(self, plans: Sequence[Plan], effort: LatencyEffort) -> tuple[Latency, ...]:
         inputs, settings = self._inputs(), self._setup.latency
         every = dict.fromkeys((FP32_PLAN, *plans))
+        if settings.instances > 1:
+            found = self._side_by_side(list(every), effort)
+            return tuple(found[p.digest] for p in plans)
         runs = {p.digest: _runner_of(self._candidate(p), inputs) for p in every}
         found = interleave(
             runs,
@@ -301,6 +307,27 @@ class Workbench:
             **settings.effort(effort),
         )
         return tuple(found[p.digest] for p in plans)
+
+    def _side_by_side(self, plans: Sequence[Plan], effort: LatencyEffort) -> dict[str, Latency]:
+        settings, setup = self._setup.latency, self._setup
+        limits = settings.effort(effort)
+        with tempfile.TemporaryDirectory(prefix="autoq-instances-") as scratch:
+            folders = {plan.digest: Path(scratch) / plan.digest for plan in plans}
+            for plan in plans:
+                folders[plan.digest].mkdir()
+                self._adaptor.save(self._candidate(plan), folders[plan.digest])
+            return measure_instances(
+                setup.framework,
+                folders,
+                FP32_PLAN.digest,
+                self._inputs(),
+                instances=settings.instances,
+                threads=setup.options.threads,
+                rounds=limits["rounds"],
+                seconds=limits["seconds"],
+                confidence=settings.confidence,
+                seed=setup.seed,
+            )
 
     def _measure(self, task: Measure) -> Measured:
         self._keep((FP32_PLAN, *task.plans))
