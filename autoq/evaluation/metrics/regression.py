@@ -136,6 +136,9 @@ class RocAuc(SetMetric):
                 # The margin orders samples exactly as the softmax probability of class 1 does.
                 margin = scores[:, -1] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
                 return finite(float(roc_auc_score(labels, margin)), self.name)
+            missing = np.setdiff1d(np.arange(scores.shape[1]), present)
+            if len(missing):
+                raise EvaluationError(f"metric '{self.name}' is undefined: no sample is of class {missing[0]}")
             value = roc_auc_score(
                 labels,
                 probabilities(scores),
