@@ -19,7 +19,7 @@ import psutil
 
 from autoq.core.errors import RunnerError
 from autoq.core.runner import ProgressListener
-from autoq.core.task import Description, Outcome, Progress, Task
+from autoq.core.task import Description, Evaluate, Outcome, Progress, Task
 from autoq.core.trial import Failure, FailureKind
 from autoq.store.failures import telling
 from autoq.tuning.wire import PROTOCOL, Cancel, Channel, Hello, Message, Open, Opened, Raised, Submit
@@ -110,7 +110,7 @@ class SubprocessRunner:
         job: The job in its JSON form.
         log: File that gets what the child and its libraries print.
         memory_limit: Resident bytes the child may use.
-        trial_timeout: Seconds one task may take.
+        trial_timeout: Seconds the evaluation of one plan may take; fp32 and calibration take what they need.
     """
 
     def __init__(
@@ -226,6 +226,11 @@ class SubprocessRunner:
                     child.channel.send(Submit(task_id, task))
         return child
 
+    def _tries_a_plan(self) -> bool:
+        with self._lock:
+            task = self._queue[0][1] if self._queue else None
+        return isinstance(task, Evaluate) and not task.plan.is_float
+
     def _limit_broken(self, child: _Child) -> Failure | None:
         now = time.monotonic()
         if now < self._next_check:
@@ -236,8 +241,9 @@ class SubprocessRunner:
                 FailureKind.MEMORY,
                 f"used {used / 1e6:.0f} MB, more than the limit of {self._memory_limit / 1e6:.0f} MB",
             )
-        if self._trial_timeout is not None and self._started is not None and now - self._started > self._trial_timeout:
-            return Failure(FailureKind.TIMEOUT, f"took longer than {self._trial_timeout:g} s")
+        started, limit = self._started, self._trial_timeout
+        if limit is not None and started is not None and now - started > limit and self._tries_a_plan():
+            return Failure(FailureKind.TIMEOUT, f"took longer than {limit:g} s")
         return None
 
     def _open_child(self) -> Description:
