@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from autoq.core.errors import EvaluationError
+from autoq.core.errors import EvaluationError, ModelError, TrialError
 from autoq.core.objective import Quantity
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan, Proposal
 from autoq.core.records import Records
@@ -200,7 +200,12 @@ def _of_fp32(samples: str) -> Iterator[None]:
 
 def _scored_baseline(desk: Desk, split: Split, samples: int, latency: LatencyEffort) -> Evaluated:
     with _of_fp32(f"{split.replace('_', '-')} samples"):
-        answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
+        try:
+            answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
+        except TrialError as error:
+            raise ModelError(
+                f"the fp32 model does not run: {error.message}", where=error.where, hint="export it again"
+            ) from error
     if isinstance(answer, Failure):
         raise EvaluationError(f"the fp32 model could not be scored: {answer.message}")
     assert isinstance(answer, Evaluated)

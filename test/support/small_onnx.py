@@ -32,6 +32,18 @@ def write_model(path: Path) -> Path:
     return path
 
 
+def tiny_model() -> bytes:
+    """The same kind of network with hardly any weights: a change of a byte is likely to hit its structure."""
+    random = np.random.default_rng(2)
+    weights = {
+        "conv1.weight": random.normal(size=(2, 1, 3, 3)).astype(np.float32),
+        "conv2.weight": random.normal(size=(1, 2, 3, 3)).astype(np.float32),
+        "fc.weight": random.normal(size=(16, 10)).astype(np.float32),
+        "fc.bias": np.zeros(10, np.float32),
+    }
+    return bytes(_graph(weights, ["logits"]).SerializeToString())
+
+
 def write_data(folder: Path, samples: int = 240) -> None:
     """``calibration.npz`` from the training digits, ``digits.npz`` with labels from the others."""
     images, labels = digits()
@@ -115,7 +127,7 @@ def _graph(weights: dict[str, np.ndarray], outputs: list[str]) -> onnx.ModelProt
     ]
     if "fc.weight" in weights:
         nodes.append(helper.make_node("Gemm", ["features", "fc.weight", "fc.bias"], ["logits"], "fc"))
-    width = 10 if "fc.weight" in weights else FILTERS[1] * 16
+    width = 10 if "fc.weight" in weights else len(weights["conv2.weight"]) * 16
     graph = helper.make_graph(
         nodes,
         "digits",

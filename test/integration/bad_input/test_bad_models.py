@@ -93,6 +93,15 @@ def test_a_model_that_gives_nan(place):
     place.refused(5, "the fp32 model", "holds nan at sample 0", command=IN_A_CHILD)
 
 
+def test_a_model_that_loads_and_does_not_run(place):
+    def change(model):
+        model.graph.initializer[3].CopyFrom(numpy_helper.from_array(np.zeros(7, np.float32), "fc.bias"))
+        del model.graph.output[0].type.tensor_type.shape.dim[:]
+
+    place.change_model(change)
+    place.refused(3, "the fp32 model does not run", "Gemm")
+
+
 def test_a_model_that_is_not_there(place):
     place.model.unlink()
     place.refused(2, "job.yaml:4:9", "'digits.onnx' does not exist")
