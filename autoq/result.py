@@ -14,6 +14,7 @@ from autoq.core.registry import make_adaptor
 from autoq.core.trial import Trial
 from autoq.report.document import ReportDocument
 from autoq.store.artifacts import atomic_folder
+from autoq.store.failures import telling
 from autoq.tuning.handover import FRAMEWORK_FILE
 from autoq.tuning.outcome import TuningOutcome
 
@@ -80,7 +81,9 @@ class Result:
             StoreError: The folder exists and holds something else, or cannot be written.
         """
         target = Path(folder)
-        if target.exists() and any(target.iterdir()) and not (target / FRAMEWORK_FILE).exists():
+        with telling(target):
+            foreign = target.exists() and any(target.iterdir()) and not (target / FRAMEWORK_FILE).exists()
+        if foreign:
             raise StoreError("this folder is not empty and holds no autoq result", where=str(target))
         with atomic_folder(target) as scratch:
             shutil.copytree(self.outcome.model_folder, scratch, dirs_exist_ok=True)

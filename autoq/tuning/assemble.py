@@ -189,7 +189,7 @@ def metrics_of(job: Job, parts: PythonParts = NO_PARTS) -> Sequence[Metric]:
         return parts.metrics
     accuracy = job.evaluation.accuracy
     if accuracy is None:
-        raise ConfigError("the job names no metric", hint="give evaluation.accuracy.metric, or metric from Python")
+        raise ConfigError("the job names no metric", hint="give evaluation.accuracy.metric, or metric or eval_func")
     return make_metrics(accuracy.metric)
 
 

@@ -20,8 +20,8 @@ from autoq.tuning.assemble import settings_of, workbench_of
 
 PIECES = (
     *(bytes([b]) for b in b"[]{}:,&*!|>'\"%@`#-?\t\n ~0"),
-    b"null", b"no", b"010", b"1e-3", b".inf", b".nan", b"-1", b"1.5", b"''", b"9" * 30, b"*x", b"<<: ", b"\xff", b"\x00",
-    b"toy", b"path", b"digits.npz", b"job.yaml", b"agreement", b"image", b"label", b"0.0", b"true", b"\xc3\xa9",
+    b"null", b"no", b"010", b"1e-3", b".inf", b".nan", b"-1", b"1.5", b"''", b"9" * 30, b"*x", b"<<: ", b"\xff",
+    b"\x00", b"toy", b"path", b"digits.npz", b"job.yaml", b"agreement", b"image", b"0.0", b"true", b"\xc3\xa9",
 )  # fmt: skip
 
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
