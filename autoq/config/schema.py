@@ -189,9 +189,7 @@ class PerformanceSection(Section):
     )
     batch_size: int | None = Field(None, ge=1, description="Samples per run; the evaluation's batch size by default.")
     cores_per_instance: int | None = Field(1, ge=1, description="Threads of one instance; null for the runtime's own.")
-    num_of_instance: int = Field(
-        1, ge=1, description="Processes side by side while speed is measured."
-    )
+    num_of_instance: int = Field(1, ge=1, description="Processes side by side while speed is measured.")
 
 
 class EvaluationSection(Section):

@@ -64,7 +64,7 @@ def loss_interval(
         low, high = _mean_loss(criterion, metric, ours, theirs, reference, seed, resamples)
     else:
         low, high = _set_loss(criterion, metric, candidate, baseline, reference, seed, resamples)
-    if not metric.needs_labels:
+    if metric.compares_with_fp32:
         low = max(low, 0.0)  # fp32 agrees with itself in every sample there is: nothing can do better
     return value, reference, Interval(loss, min(low, loss), max(high, loss), criterion.confidence)
 

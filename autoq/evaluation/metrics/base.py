@@ -30,8 +30,8 @@ class Metric(Protocol):
         """Direction."""
 
     @property
-    def needs_labels(self) -> bool:
-        """Whether it compares with labels (agreement compares with fp32 instead)."""
+    def compares_with_fp32(self) -> bool:
+        """Whether fp32's own predictions take the place of labels, so that nothing can score better than fp32."""
 
     @property
     def is_mean(self) -> bool:
@@ -70,9 +70,9 @@ class MeanMetric:
 
     name: str
     higher_is_better: bool = True
-    needs_labels: bool = True
     bounds: tuple[float, float] | None = (0.0, 1.0)
     is_mean: ClassVar[bool] = True
+    compares_with_fp32: ClassVar[bool] = False
     resample_overhead: ClassVar[int] = 0
 
     def per_sample(self, records: Records, reference: Records) -> Floats | None:
@@ -94,8 +94,8 @@ class SetMetric:
 
     name: str
     higher_is_better: bool = True
-    needs_labels: bool = True
     is_mean: ClassVar[bool] = False
+    compares_with_fp32: ClassVar[bool] = False
     resample_overhead: ClassVar[int] = 0
     bounds: ClassVar[tuple[float, float] | None] = None
 

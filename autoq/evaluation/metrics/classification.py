@@ -164,6 +164,7 @@ class Agreement(MeanMetric):
         threshold: For outputs of one number per position: the class is ``value > threshold``.
     """
 
+    compares_with_fp32: ClassVar[bool] = True
     axis: int = -1
     threshold: float | None = None
 

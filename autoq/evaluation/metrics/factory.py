@@ -81,7 +81,7 @@ def _agreement(name: str, axis: int = -1, threshold: float | None = None) -> Met
         raise ConfigError(f"metric '{name}': axis is the axis of the classes (axis 0 holds the samples), not {axis!r}")
     if threshold is not None and not _is_number(threshold):
         raise ConfigError(f"metric '{name}': threshold must be a number, not {threshold!r}")
-    return Agreement(name, needs_labels=False, axis=axis, threshold=threshold)
+    return Agreement(name, axis=axis, threshold=threshold)
 
 
 def _map(name: str, iou_thresholds: float | Sequence[float] = COCO_THRESHOLDS, max_detections: int = 100) -> Metric:

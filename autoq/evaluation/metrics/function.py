@@ -50,7 +50,6 @@ class FunctionMetric(SetMetric):
     the function gets None for them. Floats are float64, integers int64.
     """
 
-    needs_labels: bool = False
     resample_overhead: ClassVar[int] = 40_000
     function: Callable[[Any, Any], Any] = max
     arguments: tuple[tuple[str, Any], ...] = ()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoq.core.batch import Batch
 from autoq.core.criterion import Criterion, Tolerance
 from autoq.core.errors import DataError, EvaluationError
 from autoq.core.interval import Interval
@@ -276,3 +277,26 @@ def test_ratios_need_pairs_of_positive_times(ours, theirs):
 )
 def test_held_out_verdict(low, high, verdict):
     assert held_out_verdict(RELATIVE, Interval(0.0, low, high)) == verdict
+
+
+def test_a_function_of_ones_own_may_gain_on_fp32():
+    def share_right(predictions, labels):
+        return float((predictions == labels).mean())
+
+    metric, labels = make_metric(share_right), np.zeros(200, dtype=np.int64)
+    baseline, candidate = labels.copy(), labels.copy()
+    baseline[:60], candidate[:20] = 1, 1
+    batch = Batch(np.zeros(200), labels, 200)
+    ours, theirs = (metric.records(predictions, batch) for predictions in (candidate, baseline))
+    found = loss_interval(ABSOLUTE, metric, ours, theirs, seed=0)[2]
+    assert found.value == pytest.approx(-0.2)
+    assert found.low < found.value - 0.02
+
+
+def test_agreement_never_gains_on_fp32():
+    classes = np.zeros(40, dtype=np.int64)
+    other = classes.copy()
+    other[0] = 1
+    metric, batch = make_metric("agreement"), Batch(classes, None, 40)
+    found = loss_interval(ABSOLUTE, metric, metric.records(other, batch), metric.records(classes, batch), seed=0)[2]
+    assert found.low == 0.0

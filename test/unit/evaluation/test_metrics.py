@@ -113,7 +113,7 @@ def test_agreement_compares_with_fp32_and_needs_no_labels(logits):
     other[:15] = -other[:15]
     assert agreement(logits, logits) == 1.0
     assert agreement(other, logits) == 0.75
-    assert not make_metric("agreement").needs_labels
+    assert make_metric("agreement").compares_with_fp32
 
 
 def test_agreement_of_sequences_and_of_several_outputs():
