@@ -41,7 +41,7 @@ def command(
         table.add_row("latency / fp32", f"{_yes(found.same_latency)}: {again}")
     console.print(table)
     for difference in found.differences:
-        console.print(f"{difference.what}: {difference.then} then, {difference.now} now", highlight=False, markup=False)
+        console.print(f"{difference.what}: then {difference.then}; now {difference.now}", highlight=False, markup=False)
     if not (found.same_plan and found.same_scores):
         raise typer.Exit(DIFFERENT)
 
