@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoq.cli.words import accuracy_text, latency_text
+from autoq.cli.words import accuracy_text, latency_text, loss_text
 from autoq.core.budget import Budget
 from autoq.core.space import Space
 from autoq.core.task import Description, Progress
@@ -20,6 +20,8 @@ from autoq.core.trial import Trial
 from autoq.report.text import duration, size, trial_verdict
 
 _ROWS = 12
+_WIDE = 120
+"""Columns from which on a trial's size and what it tries are shown."""
 
 PHASES = {
     "load": "Loading model and data",
@@ -136,20 +138,25 @@ class LiveView:
         return grid
 
     def _table(self) -> Table:
+        wide = self._console.width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for heading in ("trial", "what", "accuracy", "latency / fp32", "size", "verdict"):
+        for heading in ("trial", *(("what", "accuracy") if wide else ("loss",)), "latency / fp32"):
             table.add_column(heading, justify="right" if heading == "trial" else "left", no_wrap=heading != "what")
-        shown = self._trials[-_ROWS:]
+        if wide:
+            table.add_column("size", justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        # What does not fit on the screen would be cut off below, where the latest trials are.
+        lines = max(len(self._trials[0].scores), 1)
+        shown = self._trials[-max(1, min(_ROWS, (self._console.height - 5) // lines)) :]
         if self._best is not None and self._best not in shown:
             shown = [self._best, *shown[1:]]
         for trial in shown:
             style = "bold green" if trial is self._best else "dim" if trial.failure else ""
             table.add_row(
                 str(trial.number),
-                trial.proposal.note,
-                accuracy_text(trial),
+                *((trial.proposal.note, accuracy_text(trial, "\n")) if wide else (loss_text(trial),)),
                 latency_text(trial.latency),
-                size(trial.size_bytes),
+                *([size(trial.size_bytes)] if wide else []),
                 trial_verdict(trial),
                 style=style,
             )

@@ -86,7 +86,8 @@ def print_document(document: ReportDocument) -> None:
     if document.held_out is not None:
         console.print(f"held-out samples: {verdict.held_out.replace('_', ' ')}", highlight=False)
         for loss in page.losses(document.criteria, document.held_out.scores):
-            text = f"  {loss.metric}: loss {loss.value} {loss.bounds}, limit {loss.limit}, {loss.samples} samples"
+            lost = f"{loss.value} {loss.bounds}".rstrip()
+            text = f"  {loss.metric}: loss {lost}, limit {loss.limit}, {loss.samples} samples"
             console.print(text, highlight=False, markup=False)
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)

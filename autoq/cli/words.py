@@ -17,8 +17,16 @@ def latency_text(latency: Latency | None) -> str:
     return ratio_text(latency.ratio) if latency is not None else NONE
 
 
-def accuracy_text(trial: Trial) -> str:
+def accuracy_text(trial: Trial, between: str = "; ") -> str:
     """Each metric's score, and its loss with interval."""
     if trial.number == 0:
-        return "; ".join(f"{s.metric} {score(s.value)}" for s in trial.scores)
-    return "; ".join(f"{s.metric} {score(s.value)}, loss {interval_text(s.loss)}" for s in trial.scores) or NONE
+        return between.join(f"{s.metric} {score(s.value)}" for s in trial.scores)
+    return between.join(f"{s.metric} {score(s.value)}, loss {interval_text(s.loss)}" for s in trial.scores) or NONE
+
+
+def loss_text(trial: Trial) -> str:
+    """Each metric's loss with interval, a line each: what fits where `accuracy_text` does not."""
+    if trial.number == 0:
+        return accuracy_text(trial, "\n")
+    names = [f"{s.metric} " if len(trial.scores) > 1 else "" for s in trial.scores]
+    return "\n".join(f"{n}{interval_text(s.loss)}" for n, s in zip(names, trial.scores, strict=True)) or NONE
