@@ -12,7 +12,8 @@ import numpy as np
 from autoq.core.batch import Array, Inputs
 from autoq.core.digest import digest_of
 from autoq.core.errors import DataError
-from autoq.data.source import Indices, input_arrays, map_inputs, pack_labels
+from autoq.data.labels import pack_labels
+from autoq.data.source import Indices, input_arrays, map_inputs
 
 
 class ArrayTable:
@@ -80,14 +81,14 @@ def hash_value(value: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         digest.update(f"{value.dtype.str}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, Mapping):
         for name in value:
             digest.update(f"key {name}".encode())
             _feed(digest, value[name])
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | np.ndarray):  # an array of objects is hashed by what they hold
         digest.update(f"list {len(value)}".encode())
         for item in value:
             _feed(digest, item)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from autoq.core.batch import Array, Inputs
 from autoq.core.digest import digest_of
 from autoq.core.errors import ConfigError, DataError
 from autoq.data.files import existing_file, fingerprint_files
-from autoq.data.source import Indices, pack_labels
+from autoq.data.labels import pack_labels, typed_labels
+from autoq.data.source import Indices
 
 _CACHE_BYTES = 256 << 20
 _HEADER = {"file", "filename", "file_name", "path", "image", "name"}
@@ -49,9 +49,8 @@ class ImageTable:
                 f"no image matches '{spec.pattern}' in '{self._root}'", hint="the default pattern '**/*' finds all"
             )
         check_preprocess(spec.preprocess)
-        self._label_files: list[Path] = []
         self._labels = self._read_labels(base)
-        self._cache: OrderedDict[int, Array] = OrderedDict()
+        self._cache: dict[int, Array] = {}
         self._cached_bytes = 0
 
     @property
@@ -69,7 +68,8 @@ class ImageTable:
         """Content address of images, labels and preprocessing."""
         names = [p.relative_to(self._root).as_posix() for p in self._files]
         spec = self._spec.model_dump(mode="json", exclude={"root"})
-        return digest_of([names, fingerprint_files([*self._files, *self._label_files]), spec])
+        # With `labels: folder` they depend on every sub-folder, one without images included.
+        return digest_of([names, fingerprint_files(self._files), self._labels, spec])
 
     def labels(self, items: Indices) -> Any:
         """Labels by number."""
@@ -105,7 +105,6 @@ class ImageTable:
         if self._spec.labels == "folder":
             return self._folder_labels()
         path = existing_file(base / Path(self._spec.labels).expanduser())
-        self._label_files = [path]
         by_name = _label_rows(path)
         labels = []
         for file in self._files:
@@ -115,7 +114,7 @@ class ImageTable:
                     f"image '{name}' has no label", where=str(path), hint="write one line 'file,label' each"
                 )
             labels.append(by_name[name])
-        return _typed(labels)
+        return typed_labels(labels)
 
     def _folder_labels(self) -> list[Any]:
         parents = [file.relative_to(self._root).parts for file in self._files]
@@ -213,16 +212,6 @@ def _label_rows(path: Path) -> dict[str, str]:
             continue
         labels[row[0].strip()] = row[1].strip()
     return labels
-
-
-def _typed(texts: list[str]) -> list[Any]:
-    """Whole numbers if all are, else numbers if all are, else the texts."""
-    for kind in (int, float):
-        try:
-            return [kind(text) for text in texts]
-        except ValueError:
-            continue
-    return list(texts)
 
 
 def _size(image: Array) -> str:

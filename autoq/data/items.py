@@ -13,7 +13,8 @@ import numpy as np
 from autoq.core.batch import Array, Batch, Inputs, TensorSpec
 from autoq.core.errors import AutoqError, DataError
 from autoq.data.arrays import hash_value
-from autoq.data.source import input_arrays, map_inputs, pack_labels
+from autoq.data.labels import pack_labels
+from autoq.data.source import input_arrays, map_inputs
 
 _LABEL_KEYS = ("labels", "label", "target", "targets")
 
@@ -70,7 +71,7 @@ def read_item(value: Any, specs: Sequence[TensorSpec] | None, pairs: bool, place
             labels = value[key]
             value = {k: v for k, v in value.items() if k != key}
     inputs = _read_inputs(value, place)
-    return Item(inputs, None if labels is None else _read_labels(labels, place), _is_sample(inputs, specs))
+    return Item(inputs, None if labels is None else read_labels(labels, place), _is_sample(inputs, specs))
 
 
 def stack_items(items: Sequence[Item]) -> Item:
@@ -87,7 +88,7 @@ def torch_pairs(items: object) -> bool:
 
     A torch DataLoader's default collation turns the dataset's tuples into lists.
     """
-    if not any(c.__module__.startswith("torch.utils.data") for c in type(items).__mro__):
+    if not _is_torch(items):
         return False
     dataset = getattr(items, "dataset", None)
     if dataset is None or not hasattr(dataset, "__getitem__"):
@@ -97,6 +98,15 @@ def torch_pairs(items: object) -> bool:
     except (IndexError, KeyError, TypeError, NotImplementedError):
         # A dataset that is not indexed by position: tuples are the custom.
         return True
+
+
+def torch_shuffles(items: object) -> bool:
+    """Whether this is a torch DataLoader that draws its samples at random."""
+    return _is_torch(items) and "Random" in type(getattr(items, "sampler", None)).__name__
+
+
+def _is_torch(items: object) -> bool:
+    return any(c.__module__.startswith("torch.utils.data") for c in type(items).__mro__)
 
 
 def to_array(value: Any, place: str) -> Array:
@@ -175,9 +185,16 @@ def _read_inputs(value: Any, place: str) -> Inputs:
     return to_array(value, place)
 
 
-def _read_labels(value: Any, place: str) -> Any:
+def read_labels(value: Any, place: str) -> Any:
+    """Labels as a string, a list, or an array of numbers.
+
+    Raises:
+        DataError: They are a dict, or hold what is neither text nor number.
+    """
     if isinstance(value, str):
         return value
+    if getattr(getattr(value, "dtype", None), "kind", None) == "O":
+        value = list(value)
     if isinstance(value, Mapping):
         raise DataError(
             "labels must be an array or a list with one label per sample, not a dict",
@@ -185,7 +202,7 @@ def _read_labels(value: Any, place: str) -> Any:
             hint="for boxes give [boxes, 5] arrays of x1, y1, x2, y2, class",
         )
     if isinstance(value, list | tuple):
-        labels = [_read_labels(v, place) for v in value]
+        labels = [read_labels(v, place) for v in value]
         return pack_labels(labels) if labels else []
     if isinstance(value, np.ndarray) and value.dtype.kind == "U":
         return value.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,22 @@ from autoq.core.batch import Batch, TensorSpec
 from autoq.core.digest import digest_of
 from autoq.core.errors import DataError
 from autoq.data.check import check_inputs
-from autoq.data.items import Item, hash_batch, in_users_terms, iterate, read_item, stack_items, torch_pairs
+from autoq.data.items import (
+    Item,
+    hash_batch,
+    in_users_terms,
+    iterate,
+    read_item,
+    stack_items,
+    torch_pairs,
+    torch_shuffles,
+)
 from autoq.data.source import input_arrays, no_samples, row_count, take_samples
 
 CACHE_LIMIT = 2 << 30
 """Bytes of samples kept of an iterable that cannot be read twice."""
 
+_COMPARED = 8
 _PREFIX_SAMPLES = 256
 _PREFIX_BYTES = 64 << 20
 
@@ -25,8 +36,8 @@ _PREFIX_BYTES = 64 << 20
 class IterableSource:
     """Batches of an iterable, in its order.
 
-    An iterable that can be read only once (a generator), or gives another first batch on a second reading (a
-    shuffling loader), is read once and kept in memory, up to `CACHE_LIMIT`.
+    An iterable that can be read only once (a generator), or in another order on a second reading (a shuffling
+    loader), is read once and kept in memory, up to `CACHE_LIMIT`.
 
     Args:
         make: Returns the iterable; called for each reading.
@@ -76,13 +87,15 @@ class IterableSource:
         if iterate(items, self._where) is items and self._call() is items:
             self._keep(self._raw(items), cache_limit)
             return
-        reading = self._raw(items)
-        first = next(reading, None)
-        if first is None:
-            raise no_samples()
-        again = next(self._raw(self._call()), None)
-        if again is None or hash_batch(first) != hash_batch(again):
+        if torch_shuffles(items) or not self._starts_over(items):
             self._keep(self._raw(self._call()), cache_limit)
+
+    def _starts_over(self, items: Iterable[Any]) -> bool:
+        """Whether a second reading begins like the first: one batch may be the same by chance, several are not."""
+        begun = [hash_batch(batch) for batch in islice(self._raw(items), _COMPARED)]
+        if not begun:
+            raise no_samples()
+        return begun == [hash_batch(batch) for batch in islice(self._raw(self._call()), _COMPARED)]
 
     def _keep(self, batches: Iterator[Batch], cache_limit: int) -> None:
         kept, size, samples = [], 0, 0
@@ -185,12 +198,12 @@ class IterableSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the first samples (256, or 64 MB), their number when known, and the batching."""
+        """Hash of the samples and the batching; of a stream only the first samples (256, or 64 MB) are read."""
         hashes, samples, size = [], 0, 0
         for batch in self.batches():
             hashes.append(hash_batch(batch))
             samples += batch.samples
             size += sum(a.nbytes for a in input_arrays(batch.inputs).values())
-            if samples >= _PREFIX_SAMPLES or size >= _PREFIX_BYTES:
+            if self.samples is None and (samples >= _PREFIX_SAMPLES or size >= _PREFIX_BYTES):
                 break
         return digest_of([hashes, self.samples, self._rows_per_sample, self._offset, self._limit])

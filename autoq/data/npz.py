@@ -45,7 +45,8 @@ def open_npz(spec: NpzDataset, base: Path) -> ArrayTable:
         label_names = {spec.labels}
     inputs = _inputs(spec, {n: a for n, a in arrays.items() if n not in label_names}, path)
     try:
-        return ArrayTable(inputs, labels, digest_of([fingerprint_files(files), spec.model_dump(mode="json")]))
+        read = spec.model_dump(mode="json", exclude={"path"})
+        return ArrayTable(inputs, labels, digest_of([fingerprint_files(files), read]))
     except DataError as error:
         raise DataError(error.message, where=str(path), hint=error.hint) from error
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.errors import DataError
+from autoq.data.labels import pack_labels
 
 Indices = NDArray[np.int64]
 
@@ -139,19 +140,6 @@ def join(batches: Sequence[Batch]) -> Batch:
     labels = [b.labels for b in batches if b.labels is not None]
     whole = pack_labels([x for part in labels for x in part]) if len(labels) == len(batches) else None
     return Batch(inputs, whole, sum(b.samples for b in batches))
-
-
-def pack_labels(values: Sequence[Any]) -> Any:
-    """Labels of several samples: an array where all are numbers of one shape, else a list."""
-    if all(isinstance(v, str) for v in values):
-        return [str(v) for v in values]
-    arrays = [np.asarray(v) if not isinstance(v, str) else v for v in values]
-    if (
-        all(isinstance(a, np.ndarray) and a.dtype.kind in "fiub" for a in arrays)
-        and len({np.shape(a) for a in arrays}) == 1
-    ):
-        return np.stack(cast("list[Array]", arrays))
-    return list(values)
 
 
 def on_grid(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:

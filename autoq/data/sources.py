@@ -14,6 +14,7 @@ from autoq.core.errors import DataError
 from autoq.data.arrays import ArrayTable
 from autoq.data.images import ImageTable
 from autoq.data.indexed import IndexedSource, RowTable
+from autoq.data.items import read_labels
 from autoq.data.iterable import IterableSource
 from autoq.data.npz import open_npz
 from autoq.data.parquet import ParquetTable
@@ -122,4 +123,4 @@ def _whole_arrays(data: Any) -> ArrayTable | None:
         arrays = dict(inputs)
     else:
         return None
-    return ArrayTable(arrays, labels)
+    return ArrayTable(arrays, None if labels is None else read_labels(labels, "labels"))

@@ -13,145 +13,24 @@ from typing import Any
 import numpy as np
 
 from autoq.config.schema import TableDataset
-from autoq.core.batch import Array, Inputs, TensorSpec
-from autoq.core.digest import digest_of
-from autoq.core.errors import ConfigError, DataError
-from autoq.core.suggest import did_you_mean
-from autoq.data.files import existing_file, fingerprint_files
-from autoq.data.source import Indices, pack_labels
+from autoq.core.batch import TensorSpec
+from autoq.core.errors import DataError
+from autoq.data.columns import FileTable
+from autoq.data.labels import pack_labels, typed_labels
+from autoq.data.source import Indices
 
 
-class Columns:
-    """Which columns feed which inputs, and how cells become arrays; shared by all kinds of table.
-
-    Args:
-        spec: The job's section.
-        input_specs: What the model takes: dtypes, and whether single numbers stand for rows of one.
-    """
-
-    def __init__(self, spec: TableDataset, input_specs: Sequence[TensorSpec] | None) -> None:
-        if spec.dtype is not None:
-            try:
-                np.dtype(spec.dtype)
-            except TypeError as error:
-                raise ConfigError(f"'{spec.dtype}' is no NumPy dtype", hint="e.g. float32 or int64") from error
-        self.labels = spec.labels
-        self.positional = isinstance(spec.inputs, list)
-        names = list(spec.inputs.values()) if isinstance(spec.inputs, dict) else list(spec.inputs)
-        if not names:
-            raise ConfigError("inputs of a table names no column")
-        self.inputs = names
-        self.feeds = list(spec.inputs) if isinstance(spec.inputs, dict) else names
-        self._dtype = spec.dtype
-        by_name = {s.name: s for s in input_specs or ()}
-        if self.positional:
-            self._specs = [input_specs[i] if input_specs and i < len(input_specs) else None for i in range(len(names))]
-        else:
-            self._specs = [by_name.get(name) for name in self.feeds]
-
-    @property
-    def needed(self) -> list[str]:
-        """All columns that are read."""
-        return [*self.inputs, *([self.labels] if self.labels else [])]
-
-    def check(self, columns: Sequence[str], where: str) -> None:
-        """Raise `DataError` unless the file has every column."""
-        for name in self.needed:
-            if name not in columns:
-                raise DataError(f"there is no column '{name}'", where=where, hint=did_you_mean(name, columns))
-
-    def stack(self, rows: Sequence[Mapping[str, Any]], places: Sequence[str]) -> Inputs:
-        """Input arrays of several rows."""
-        arrays = [
-            self._array([row[column] for row in rows], column, spec, places)
-            for column, spec in zip(self.inputs, self._specs, strict=True)
-        ]
-        if self.positional:
-            return arrays if len(arrays) > 1 else arrays[0]
-        return dict(zip(self.feeds, arrays, strict=True))
-
-    def _array(self, cells: list[Any], column: str, spec: TensorSpec | None, places: Sequence[str]) -> Array:
-        parts = [_cell(cell, column, place) for cell, place in zip(cells, places, strict=True)]
-        for part, place in zip(parts, places, strict=True):
-            if part.shape != parts[0].shape:
-                raise DataError(
-                    f"column '{column}' has shape {list(part.shape)} here, {list(parts[0].shape)} earlier in the batch",
-                    where=place,
-                    hint="pad the rows to one length, or set batch_size: 1",
-                )
-        array = np.stack(parts)
-        # A single number per row feeds an input of rank 2 as rows of one.
-        if array.ndim == 1 and spec is not None and spec.shape is not None and len(spec.shape) == 2:
-            array = array[:, None]
-        return self._cast(array, column, spec, places)
-
-    def _cast(self, array: Array, column: str, spec: TensorSpec | None, places: Sequence[str]) -> Array:
-        want = np.dtype(self._dtype or (spec.dtype if spec is not None else array.dtype))
-        if array.dtype == want:
-            return array
-        with np.errstate(invalid="ignore", over="ignore"):
-            cast = array.astype(want)
-        if want.kind in "iub":
-            wrong = cast.astype(np.float64) != array.astype(np.float64)
-            if wrong.any():
-                row = int(np.argwhere(wrong)[0][0])
-                raise DataError(
-                    f"column '{column}' holds {array[wrong].flat[0]}, which is no {want.name}",
-                    where=places[row],
-                )
-        return cast
-
-
-def _cell(value: Any, column: str, place: str) -> Array:
-    if isinstance(value, str):
-        shown = value if len(value) <= 40 else value[:37] + "..."
-        value = _number_or_text(value)
-        if isinstance(value, str):
-            raise DataError(
-                f"column '{column}' holds '{shown}', inputs are numbers or JSON lists of numbers", where=place
-            )
-    if value is None:
-        raise DataError(f"column '{column}' is empty here", where=place, hint="fill in or remove the row")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise DataError(f"column '{column}' holds lists of different lengths", where=place, hint="pad them") from error
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"column '{column}' holds {value!r:.40}, inputs are numbers", where=place)
-    return array
-
-
-class JsonlTable:
+class JsonlTable(FileTable):
     """A file with one JSON object per line."""
 
     def __init__(self, spec: TableDataset, base: Path, input_specs: Sequence[TensorSpec] | None = None) -> None:
-        self._spec = spec
-        self._path = existing_file(base / Path(spec.path).expanduser())
-        self._columns = Columns(spec, input_specs)
+        super().__init__(spec, base, input_specs)
         self._starts, self._lines = _index_lines(self._path, quoted=False)
 
     @property
     def rows(self) -> int:
         """How many lines hold something."""
         return len(self._starts)
-
-    @property
-    def label_count(self) -> int | None:
-        """One per row, or None."""
-        return self.rows if self._columns.labels else None
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Content address of the file and of what is read from it."""
-        return digest_of([fingerprint_files([self._path]), self._spec.model_dump(mode="json", exclude={"path"})])
-
-    def inputs(self, rows: Indices) -> Inputs:
-        """Input arrays of several rows."""
-        return self._columns.stack([self._row(int(i)) for i in rows], [self._place(int(i)) for i in rows])
-
-    def labels(self, items: Indices) -> Any:
-        """Labels of several rows."""
-        return pack_labels([label_value(self._row(int(i))[str(self._columns.labels)]) for i in items])
 
     def _place(self, row: int) -> str:
         return f"{self._path}:{self._lines[row]}"
@@ -170,13 +49,11 @@ class JsonlTable:
         return value
 
 
-class CsvTable:
+class CsvTable(FileTable):
     """A file of comma-separated values whose first line names the columns."""
 
     def __init__(self, spec: TableDataset, base: Path, input_specs: Sequence[TensorSpec] | None = None) -> None:
-        self._spec = spec
-        self._path = existing_file(base / Path(spec.path).expanduser())
-        self._columns = Columns(spec, input_specs)
+        super().__init__(spec, base, input_specs)
         starts, self._lines = _index_lines(self._path, quoted=True)
         self._ends = np.append(starts, self._path.stat().st_size)[1:]
         self._starts = starts
@@ -190,26 +67,19 @@ class CsvTable:
         """How many rows follow the header."""
         return len(self._starts) - 1
 
-    @property
-    def label_count(self) -> int | None:
-        """One per row, or None."""
-        return self.rows if self._columns.labels else None
+    def labels(self, items: Indices) -> Any:
+        """Labels of several rows: numbers where the whole column holds numbers, else texts."""
+        return pack_labels([self._all_labels[int(i)] for i in items])
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Content address of the file and of what is read from it."""
-        return digest_of([fingerprint_files([self._path]), self._spec.model_dump(mode="json", exclude={"path"})])
+    def _all_labels(self) -> list[Any]:
+        column = str(self._columns.labels)
+        return typed_labels([self._row(i)[column] for i in range(self.rows)])
 
-    def inputs(self, rows: Indices) -> Inputs:
-        """Input arrays of several rows."""
-        return self._columns.stack([self._row(int(i)) for i in rows], [self._place(int(i) + 1) for i in rows])
+    def _place(self, row: int) -> str:
+        return self._record_place(row + 1)
 
-    def labels(self, items: Indices) -> Any:
-        """Labels of several rows: numbers where all are, else strings."""
-        texts = [self._row(int(i))[str(self._columns.labels)] for i in items]
-        return pack_labels([label_value(_number_or_text(text)) for text in texts])
-
-    def _place(self, record: int) -> str:
+    def _record_place(self, record: int) -> str:
         return f"{self._path}:{self._lines[record]}"
 
     def _row(self, row: int) -> Mapping[str, str]:
@@ -217,7 +87,7 @@ class CsvTable:
         if len(cells) != len(self._names):
             raise DataError(
                 f"the row has {len(cells)} values, the header names {len(self._names)} columns",
-                where=self._place(row + 1),
+                where=self._place(row),
             )
         return dict(zip(self._names, cells, strict=True))
 
@@ -228,32 +98,7 @@ class CsvTable:
         try:
             return next(csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), strict=True), [])
         except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"the row cannot be read: {error}", where=self._place(record)) from error
-
-
-def label_value(value: Any) -> Any:
-    """A label as a number, a string, or an array of numbers."""
-    if isinstance(value, list):
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            return value
-        return array if array.dtype.kind in "fiub" else value
-    return value
-
-
-def _number_or_text(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    if text.strip().startswith("["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
+            raise DataError(f"the row cannot be read: {error}", where=self._record_place(record)) from error
 
 
 def _index_lines(path: Path, *, quoted: bool) -> tuple[Indices, Indices]:

@@ -153,7 +153,10 @@ def numeric_labels(batch: Batch, name: str) -> Array:
     except ValueError as error:
         raise DataError(f"metric '{name}' takes labels of equal shape: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise DataError(f"metric '{name}' takes numeric labels, not dtype {array.dtype}")
+        raise DataError(
+            f"metric '{name}' takes numeric labels, not dtype {array.dtype}",
+            hint="labels of a CSV file are numbers only where every cell is one, without leading zeros",
+        )
     return array
 
 

@@ -32,7 +32,8 @@ def integral(array: Array, what: str) -> NDArray[np.int64]:
     Raises:
         DataError: A value is not whole.
     """
-    whole = array.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.int64)
     if array.dtype.kind == "f" and not np.array_equal(whole, array):
         raise DataError(f"{what} must be whole numbers, e.g. class indices")
     return whole

@@ -49,7 +49,7 @@ class TextErrorRate(SetMetric):
 
     def records(self, predictions: Any, batch: Batch) -> Records:
         """One row: edits, length of the reference."""
-        labels = [str(label) for label in label_sequence(batch, self.name)]
+        labels = [self._text(label) for label in label_sequence(batch, self.name)]
         texts = list(predictions) if isinstance(predictions, list | tuple | np.ndarray) else None
         if texts is None or not all(isinstance(t, str) for t in texts):
             raise EvaluationError(
@@ -59,6 +59,15 @@ class TextErrorRate(SetMetric):
         check_count(len(texts), batch, self.name)
         rows = [self._row(text, label) for text, label in zip(texts, labels, strict=True)]
         return Records.of_rows(np.array(rows, dtype=np.float64).reshape(-1, 2))
+
+    def _text(self, label: object) -> str:
+        # 1.5 may have been written 1.50, a whole number is its own text.
+        if not isinstance(label, str | int | np.integer):
+            raise DataError(
+                f"metric '{self.name}' takes one text per sample as label, not {label!r:.40}",
+                hint="write the labels as text, e.g. in quotes in a .jsonl file",
+            )
+        return str(label)
 
     def _row(self, text: str, label: str) -> tuple[int, int]:
         if self.ignore_case:

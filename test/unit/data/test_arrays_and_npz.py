@@ -181,3 +181,27 @@ def test_offset_beyond_the_end_is_an_error(data):
 def test_rows_that_do_not_divide_into_samples(data):
     with pytest.raises(DataError, match="10 rows cannot be divided into samples of 3"):
         open_dataloader(loader(npz={"path": "x.npy"}, rows_per_sample=3), data[0], SPEC)
+
+
+def test_labels_of_another_array_type_count_in_the_fingerprint():
+    torch = pytest.importorskip("torch")
+    inputs, labels = np.zeros((5000, 2), np.float32), torch.zeros(5000)
+    changed = labels.clone()
+    changed[2500] = 1
+    assert open_data((inputs, labels)).fingerprint == open_data((inputs, labels.clone())).fingerprint
+    assert open_data((inputs, labels)).fingerprint != open_data((inputs, changed)).fingerprint
+
+
+def test_an_array_of_texts_as_objects_is_read_as_texts():
+    inputs = np.zeros((2, 2), np.float32)
+    first, second = (open_data((inputs, np.array(["a", "bc"], dtype=object)), batch_size=2) for _ in range(2))
+    assert next(first.batches()).labels == ["a", "bc"]
+    assert first.fingerprint == second.fingerprint
+
+
+def test_a_file_that_moved_keeps_its_fingerprint(tmp_path):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "a.npz", x=np.ones((2, 3), np.float32))
+    here, there = (open_dataloader(loader(npz={"path": f"{n}/a.npz"}), tmp_path) for n in ("here", "there"))
+    assert here.fingerprint == there.fingerprint

@@ -165,3 +165,9 @@ def test_folder_labels_need_folders(tmp_path):
     picture(tmp_path / "a.png")
     with pytest.raises(DataError, match="sub-folder"):
         source(tmp_path, labels="folder")
+
+
+def test_a_new_class_folder_changes_the_fingerprint(folder):
+    before = source(folder, labels="folder").fingerprint
+    (folder / "aardvark").mkdir()
+    assert source(folder, labels="folder").fingerprint != before

@@ -243,3 +243,22 @@ def test_a_module_that_cannot_be_imported_is_explained(tmp_path):
     spec = Dataloader.model_validate({"dataset": {"python": {"function": "no_such_module_here:f"}}})
     with pytest.raises(ConfigError, match="cannot import module 'no_such_module_here'"):
         open_dataloader(spec, tmp_path, SPEC)
+
+
+def test_fingerprint_of_samples_in_memory_covers_the_last_one():
+    samples = [np.full((1, 2), i, np.float32) for i in range(600)]
+    changed = [*samples[:-1], samples[-1] + 1]
+    assert open_data(samples).fingerprint != open_data(changed).fingerprint
+
+
+def test_another_order_behind_an_equal_first_batch_is_noticed():
+    class Reordering:
+        def __init__(self):
+            self.readings = 0
+
+        def __iter__(self):
+            self.readings += 1
+            return iter([X[:1], *(X[i : i + 1] for i in np.roll([1, 2, 3], self.readings))])
+
+    source = open_data(Reordering(), input_specs=SPEC)
+    assert np.array_equal(rows(source), rows(source))

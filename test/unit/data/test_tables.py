@@ -140,3 +140,36 @@ def test_missing_pyarrow_names_the_install_command(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'autoq\[parquet\]'"):
         source(folder, "parquet", inputs=["x"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["3", "10"], [3, 10]),
+        (["1", "2.5"], [1.0, 2.5]),
+        (["007", "12"], ["007", "12"]),
+        (["12", "word"], ["12", "word"]),
+        (["1", "nan"], ["1", "nan"]),
+        (["1_0", "20"], ["1_0", "20"]),
+        (['"[1, 2]"', '"[3, 4]"'], [[1, 2], [3, 4]]),
+    ],
+)
+def test_labels_of_a_csv_file_are_numbers_only_where_all_cells_are(tmp_path, cells, expected):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"1,{cell}\n" for cell in cells))
+    (batch,) = source(tmp_path, "csv", inputs=["x"], labels="y").batches()
+    assert np.asarray(batch.labels).tolist() == expected
+
+
+def test_one_cell_decides_for_every_batch_of_a_csv_file(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,10\n1,20\n1,word\n")
+    batches = source(tmp_path, "csv", inputs=["x"], labels="y", batch_size=1).batches()
+    assert [batch.labels for batch in batches] == [["10"], ["20"], ["word"]]
+
+
+def test_rows_of_a_parquet_file_may_be_read_by_several_threads(folder):
+    from concurrent.futures import ThreadPoolExecutor
+
+    table = source(folder, "parquet", inputs=["x"], batch_size=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: float(next(table.batches(i % 7)).inputs[0]), range(280)))
+    assert found == [(i % 7) / 2 for i in range(280)]

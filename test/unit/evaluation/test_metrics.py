@@ -283,3 +283,10 @@ def test_every_name_makes_a_metric_of_that_name_with_a_direction():
         assert metric.name == name
         assert direction(name) == (name not in lower)
     assert direction("package.module:function") is None
+
+
+def test_error_rates_refuse_labels_that_lost_their_text():
+    metric = make_metric("cer")
+    with pytest.raises(DataError, match=r"one text per sample as label, not 1\.5"):
+        metric.records(["1.50"], Batch(np.zeros(1), [1.5], 1))
+    assert metric.records(["12"], Batch(np.zeros(1), np.array([12]), 1)).values.tolist() == [[0, 2]]
