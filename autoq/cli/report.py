@@ -22,7 +22,7 @@ LATEST = "latest"
 
 def command(
     job: Annotated[
-        str, typer.Argument(metavar="[JOB]", help="A job's id or folder, or 'latest' for the youngest with a report.")
+        str, typer.Argument(metavar="JOB", help="A job's id or folder, or 'latest' for the youngest with a report.")
     ] = LATEST,
     workspace: Annotated[Path, typer.Option(help="Folder the job was run in.")] = Path("autoq_workspace"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

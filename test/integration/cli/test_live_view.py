@@ -1,0 +1,79 @@
+"""What a run looks like on terminals of several sizes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from autoq.cli.live import LiveView
+from autoq.core.budget import Budget
+from autoq.core.interval import Interval
+from autoq.core.plan import FP32_PLAN, Plan, Proposal
+from autoq.core.trial import Latency, MetricScore, Trial, TrialState
+from autoq.testing.toy import INT8
+
+
+def trial(number: int, metrics: int = 1) -> Trial:
+    plan = FP32_PLAN if number == 0 else Plan({f"op{number}": INT8})
+    scores = tuple(
+        MetricScore(f"metric{i}", 0.9, 0.9125, Interval(0.0125, -0.0211, 0.0499), 0.05, True, 300)
+        for i in range(metrics)
+    )
+    latency = Latency(0.01, 0.02, Interval(0.512, 0.498, 0.533), 30)
+    return Trial(number, Proposal(plan, note="a region stays float"), TrialState.COMPLETE, scores, latency, 10_000_000,
+                 objective=0.512 - number / 1000, full=True)  # fmt: skip
+
+
+def shown(width: int, height: int, trials: int, metrics: int = 1) -> list[str]:
+    output = io.StringIO()
+    console = Console(file=output, width=width, height=height, force_terminal=True, color_system=None)
+    view = LiveView(console, "a model", Budget(max_trials=50))
+    view.phase("search")
+    for number in range(trials):
+        view.trial(trial(number, metrics))
+    console.print(view._render())
+    return output.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_loss_latency_and_verdict_are_never_cut(width):
+    (line,) = [text for text in shown(width, 40, 2) if text.strip().startswith("1 ")]
+    for part in ("0.0125 [−0.0211, 0.0499]", "0.512 [0.498, 0.533]", "accepted"):
+        assert part in line
+
+
+def test_a_wide_terminal_shows_what_is_tried_and_sizes():
+    text = "\n".join(shown(140, 40, 2))
+    assert "a region stays float" in text
+    assert "10.0 MB" in text
+
+
+@pytest.mark.parametrize("metrics", [1, 3])
+def test_everything_fits_a_low_terminal_with_the_latest_trial(metrics):
+    lines = shown(80, 20, 30, metrics)
+    assert len(lines) <= 20
+    assert any(line.strip().startswith("29 ") for line in lines)
+
+
+def test_the_best_trial_stays_in_sight():
+    output = io.StringIO()
+    console = Console(file=output, width=140, height=20, force_terminal=True, color_system=None)
+    view = LiveView(console, "a model", Budget(max_trials=50))
+    for number in range(30):
+        view.trial(trial(number).with_(objective=0.1 if number == 3 else 0.9))
+    console.print(view._render())
+    assert any(line.strip().startswith("3 ") for line in output.getvalue().splitlines())
+
+
+def test_stopping_is_not_overwritten_by_the_phases_that_follow():
+    output = io.StringIO()
+    view = LiveView(Console(file=output, width=100), "a model", Budget())
+    view.phase("search")
+    view.phase("stopping")
+    view.phase("finalists")
+    assert output.getvalue().splitlines() == [
+        "Searching …",
+        "Stopping and saving the best so far; Ctrl-C again quits at once …",
+    ]
