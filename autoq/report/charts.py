@@ -43,8 +43,8 @@ _FILLS = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _CARD,
 _STROKES = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _GOOD, "rejected": _BAD}
 _SIZES = {"chosen": 210, "fp32": 110, "accepted": 75, "screened": 60, "rejected": 60}
 
-_LABEL_ROOM = 0.33
-"""A mark further left than this share of the axis has its label on the right."""
+_LABEL_ROOM = 115
+"""Pixels that the label of the chosen mark needs: a mark further left has it on the right."""
 
 _LINEAR_UP_TO = 5.0
 """Losses beyond so many limits are drawn on a scale that is linear near the limit and logarithmic beyond."""
@@ -85,8 +85,8 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
         .mark_rule(color=_MUTED, clip=True)
         .encode(x=alt.X("left:Q"), x2="right:Q", y=y, opacity=_opacity()),
         _marks(base, x, y),
-        _label(points, "fp32", "fp32", x, y, dx=10, align="left", below=True),
-        _label(points, "chosen", _chosen_label(document), x, y, dx=-12, align="right"),
+        _label(points, "fp32", "fp32", x, y, width),
+        _label(points, "chosen", _chosen_label(document), x, y, width),
         alt.Chart(
             alt.Data(values=[{"y": _shown(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
         )
@@ -107,7 +107,7 @@ def history(document: ReportDocument, width: int) -> str | None:
         if trial.accepted and trial.objective is not None:
             best = min(best, trial.objective)
         steps.append({"x": trial.number, "y": best})
-        if trial.objective is not None:
+        if trial.objective is not None and math.isfinite(trial.objective):
             rows.append({"x": trial.number, "y": trial.objective, **_look(document, trial)})
     if len(rows) < 2:
         return None
@@ -147,7 +147,8 @@ def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantit
         else:
             place = latency.ratio.value if latency is not None else None
             left, right = (latency.ratio.low, latency.ratio.high) if latency is not None else (None, None)
-    if place is None or not all(map(math.isfinite, (found.loss.value, found.loss.low, found.loss.high))):
+    shown = [place, found.loss.value, found.loss.low, found.loss.high, *(() if left is None else (left, right))]
+    if not all(n is not None and math.isfinite(n) for n in shown):
         return None
     return {
         "x": place,
@@ -205,8 +206,12 @@ def _shown(criterion: Criterion, loss: float) -> float:
 
 
 def _x_scale(points: Sequence[Mapping[str, Any]]) -> alt.Scale:
-    high = max(max(p["x"] for p in points), 1.0)
-    return alt.Scale(domain=[0, high * 1.12], nice=False)
+    return alt.Scale(domain=[0, _reach(points)], nice=False)
+
+
+def _reach(points: Sequence[Mapping[str, Any]]) -> float:
+    """Where the axis of speed or size ends."""
+    return 1.12 * max(1.0, *(float(p["x"]) for p in points))
 
 
 def _span(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
@@ -243,7 +248,7 @@ def _y_axis(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Ax
     steps = [0.0, 1.0] + [m * 10.0**e for e in range(8) for m in (3, 10)]
     values = [s * unit for s in steps if s * unit <= 1.2 * high]
     values += [-s * unit for s in steps[1:] if -s * unit >= 1.1 * low]
-    return alt.Axis(values=sorted(values), format="~g")
+    return alt.Axis(values=sorted(values), format="~r")
 
 
 def _front(points: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -282,18 +287,22 @@ def _label(
     text: str,
     x: alt.X,
     y: alt.Y,
-    *,
-    dx: int,
-    align: str,
-    below: bool = False,
+    width: int,
 ) -> alt.Chart:
+    """The name of a mark: the chosen one's above and to the left if there is room, fp32's below and to the right."""
     chosen = [{"x": p["x"], "y": p["y"], "text": text} for p in points if p["kind"] == kind][:1]
-    baseline, dy = ("top", 6) if below else ("bottom", -6)
-    if chosen and chosen[0]["x"] < _LABEL_ROOM * max(p["x"] for p in points):
-        dx, align = abs(dx), "left"
+    right = kind == "fp32" or (bool(chosen) and chosen[0]["x"] * width < _LABEL_ROOM * _reach(points))
     mark: alt.Chart = (
         alt.Chart(alt.Data(values=chosen))
-        .mark_text(align=align, baseline=baseline, dx=dx, dy=dy, color=_INK, fontSize=13, fontWeight=600)
+        .mark_text(
+            align="left" if right else "right",
+            baseline="top" if kind == "fp32" else "bottom",
+            dx=11 if right else -11,
+            dy=6 if kind == "fp32" else -6,
+            color=_INK,
+            fontSize=13,
+            fontWeight=600,
+        )
         .encode(x=x, y=y, text="text:N")
     )
     return mark

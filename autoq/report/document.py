@@ -133,7 +133,10 @@ class ReportDocument:
     @cached_property
     def verdict(self) -> Verdict:
         """The answer in short."""
-        return verdict_of(self.criteria, self.objective, self.trials, self.best, self.attempt, self.held_out)
+        shown = self.shown
+        if shown is not None:
+            shown = shown.with_(latency=self.latency_of(shown))
+        return verdict_of(self.criteria, self.objective, self.trials, shown, self.best is not None, self.held_out)
 
     @property
     def shown(self) -> Trial | None:

@@ -166,8 +166,8 @@ def compared(document: ReportDocument) -> list[Compared]:
     latency = document.latency_of(shown) if shown is not None else None
     rows.append(_compared_latency(base.latency, latency))
     rows.append(_compared_bytes("size on disk", document.model.size_bytes, shown.size_bytes if shown else None))
-    if "fp32" in document.memory:
-        rows.append(_compared_bytes("peak memory", document.memory["fp32"], document.memory.get("best")))
+    if {"fp32", "best"} <= document.memory.keys():
+        rows.append(_compared_bytes("peak memory", document.memory["fp32"], document.memory["best"]))
     return rows
 
 

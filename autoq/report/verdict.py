@@ -88,13 +88,21 @@ def verdict_of(
     criteria: Sequence[Criterion],
     objective: Objective,
     trials: Sequence[Trial],
-    best: Trial | None,
-    attempt: Trial | None,
+    shown: Trial | None,
+    accepted: bool,
     held_out: HeldOutResult | None,
 ) -> Verdict:
-    """The answer of a job; see `Verdict`."""
-    shown = best or attempt
-    answer = _answer(trials, best)
+    """The answer of a job; see `Verdict`.
+
+    Args:
+        criteria: The promise.
+        objective: What was made small.
+        trials: All finished trials.
+        shown: The trial to hand over, or else the one that came nearest, with its careful latency.
+        accepted: Whether `shown` is handed over.
+        held_out: What the held-out samples say of `shown`.
+    """
+    answer = Answer.ACCEPTED if accepted else _unaccepted(trials)
     return Verdict(
         answer,
         _sentence(answer, criteria, objective, trials, shown),
@@ -104,9 +112,7 @@ def verdict_of(
     )
 
 
-def _answer(trials: Sequence[Trial], best: Trial | None) -> Answer:
-    if best is not None:
-        return Answer.ACCEPTED
+def _unaccepted(trials: Sequence[Trial]) -> Answer:
     quantized = [t for t in trials if not t.plan.is_float]
     if any(t.accepted for t in quantized):
         return Answer.NO_GAIN
@@ -130,7 +136,8 @@ def _sentence(
 
 def _losses(criteria: Sequence[Criterion], trial: Trial, *, past: bool = False) -> str:
     return join(
-        f"{loss_phrase(c, s.loss.value, s.metric, past=past)} (limit {limit_text(c)})"
+        f"{loss_phrase(c, s.loss.value, s.metric, past=past)} "
+        f"({'limit' if s.loss.value > 0 else 'it may lose'} {limit_text(c)})"
         for c, s in zip(criteria, trial.scores, strict=True)
     )
 
