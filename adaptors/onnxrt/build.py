@@ -8,8 +8,9 @@ from enum import StrEnum
 import numpy as np
 from onnx import ModelProto, NodeProto
 
-from autoq.adaptors.onnxrt.emit import Emitter
+from autoq.adaptors.onnxrt.emit import Emitter, Stored
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion, clip_bounds, pad_value, passes_through
+from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.kernels import Kernels
 from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.onnxrt.ranges import Ranges
@@ -87,13 +88,19 @@ def observable(fusion: Fusion, ops: Sequence[FusedOp]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _can_pass(graph: Graph, node: NodeProto, source: Stored) -> bool:
+    return node.op_type != "Pad" or source.grid.covers(pad_value(graph, node))
+
+
 def _float(emitter: Emitter, fusion: Fusion, index: int, node: NodeProto, wanted: frozenset[str]) -> None:
     graph = fusion.graph
     source = emitter.stored(node.input[0]) if node.input else None
-    if source is None or not wanted.intersection(node.output) or not passes_through(graph, index):
+    moves = passes_through(graph, index)
+    if source is None or not moves or not wanted.intersection(node.output) or not _can_pass(graph, node, source):
         for name in graph.captured(index):
             emitter.float_of(name)
-        emitter.copy(node)
+        op = fusion.by_anchor.get(index)
+        emitter.copy(node, apart=op is not None and (op.output in wanted or op.type == "MatMul"), moves=moves)
         return
     outputs = [emitter.declare_same(name, source).name if name else "" for name in node.output]
     inputs = [source.name, *node.input[1:]]

@@ -51,6 +51,7 @@ class Emitter:
         self._constants: dict[str, TensorProto] = {}
         self._floats: set[str] = set(graph.inputs) | set(graph.initializers)
         self._stored: dict[str, Stored] = {}
+        self._dequantized: set[str] = set()
         self._names: set[str] = set(graph.producer) | self._floats
 
     # -- forms of a tensor -------------------------------------------------------------------------------------
@@ -63,6 +64,7 @@ class Emitter:
         """The float form; dequantizes when there is none yet."""
         if tensor and tensor not in self._floats and tensor in self._stored:
             self.add("DequantizeLinear", self._stored[tensor].triple, [tensor], f"{tensor}/dequantize")
+            self._dequantized.add(tensor)
         return tensor
 
     def quantized_of(self, tensor: str, grid: Grid) -> Stored:
@@ -112,10 +114,25 @@ class Emitter:
         self._nodes.append(node)
         self._floats.update(outputs)
 
-    def copy(self, node: NodeProto) -> None:
-        """Append an original node, in float."""
+    def copy(self, node: NodeProto, *, apart: bool = False, moves: bool = False) -> None:
+        """Append an original node, in float.
+
+        Args:
+            node: The node.
+            apart: Keep ONNX Runtime from making one 8-bit kernel of the node and the conversions around it.
+            moves: The node only moves values, so that ONNX Runtime may move conversions across it.
+        """
         for name in node.input:
             self.float_of(name)
+        if apart and self._dequantized.issuperset(name for name in node.input if name):
+            # A Clip without bounds changes nothing, and is not optimized away as an Identity would be.
+            barrier = self.fresh(f"{node.input[0]}/float")
+            self.add("Clip", node.input[:1], [barrier], f"{node.name}/float")
+            original, node = node, NodeProto()
+            node.CopyFrom(original)
+            node.input[0] = barrier
+        elif moves and node.input[0] in self._dequantized:
+            self._dequantized.update(node.output)
         self._nodes.append(node)
         self._floats.update(node.output)
 

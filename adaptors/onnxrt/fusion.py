@@ -143,7 +143,8 @@ def passes_through(graph: Graph, index: int) -> bool:
         case "MaxPool":
             return len(node.output) == 1 or not node.output[1]
         case "Resize":
-            return bool(attribute(node, "mode", "nearest") == "nearest")
+            crops = attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize"
+            return bool(attribute(node, "mode", "nearest") == "nearest") and not crops
         case "Pad":
             return attribute(node, "mode", "constant") == "constant" and _padding(graph, node) is not None
         case "Clip" | "Relu":
@@ -193,6 +194,8 @@ def _op(graph: Graph, index: int, node: NodeProto) -> FusedOp | None:
         if node.op_type in _UNARY:
             operands = operands[:1]
         if not all(operands) or all(name in graph.initializers for name in operands):
+            return None
+        if any(not _is_finite(graph, name) for name in operands) or not _has_kernel(graph, node):
             return None
     else:
         return None
@@ -246,14 +249,33 @@ def _plain_lstm(node: NodeProto) -> bool:
     return attribute(node, "clip") is None and not attribute(node, "activations") and len(node.input) < 8
 
 
+def _has_kernel(graph: Graph, node: NodeProto) -> bool:
+    """Whether the quantized kernel takes these attributes and shapes, and is right for them."""
+    match node.op_type:
+        case "AveragePool":
+            return set(attribute(node, "dilations", [1])) == {1}
+        case "Softmax":
+            # The kernel overflows where it has only one value to normalize.
+            shape = graph.shape(node.input[0])
+            return shape is not None and shape[attribute(node, "axis", -1)] != 1
+        case _:
+            return True
+
+
+def _is_finite(graph: Graph, name: str) -> bool:
+    """False for constants such as attention masks, which hold infinities: no grid covers them."""
+    return name not in graph.initializers or not graph.is_float(name) or bool(np.isfinite(graph.array(name)).all())
+
+
 def _is_divisor(graph: Graph, name: str) -> bool:
     return name in graph.initializers and graph.is_float(name) and bool(np.all(np.abs(graph.array(name)) > _TINY))
 
 
 def _is_row(graph: Graph, bias: str, weight: Sequence[int | None] | None, transposed: int) -> bool:
-    shape = graph.shape(bias)
     width = None if weight is None else weight[0 if transposed else 1]
-    return shape is not None and int(np.prod([s or 0 for s in shape])) == width
+    # A column of as many numbers would be added along the other axis.
+    *leading, last = graph.shape(bias) or (1,)
+    return last == width and all(s == 1 for s in leading)
 
 
 def _bias(graph: Graph, node: NodeProto, tensor: str, weight: Sequence[int | None] | None) -> str | None:

@@ -12,7 +12,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 from autoq.adaptors.onnxrt.emit import MICROSOFT, Emitter, Stored
 from autoq.adaptors.onnxrt.fusion import FusedOp
 from autoq.adaptors.onnxrt.graph import attribute
-from autoq.adaptors.onnxrt.ranges import Ranges, constant_grid
+from autoq.adaptors.onnxrt.ranges import PROBABILITIES, Grid, Ranges, constant_grid
 from autoq.adaptors.onnxrt.weights import QuantizedWeight, quantize, wide_enough
 from autoq.calibration.thresholds import quantize_weight
 from autoq.core.errors import TrialError
@@ -47,7 +47,7 @@ class Kernels:
             if keep:
                 self._emitter.quantized_of(op.output, self._ranges.grid(op.output, activation, op.clip))
             return
-        result = self._emitter.declare(op.output, self._ranges.grid(op.output, activation, op.clip)) if keep else None
+        result = self._emitter.declare(op.output, self._result_grid(op, activation)) if keep else None
         write = self._write_qdq if self._qdq else self._write_qoperator
         write(op, precision, operands, result)
         if result is None:
@@ -80,6 +80,9 @@ class Kernels:
         if name in self._emitter.graph.initializers:
             return self._constant(name, self._emitter.graph.array(name))
         return self._emitter.quantized_of(name, self._ranges.grid(name, quant))
+
+    def _result_grid(self, op: FusedOp, quant: TensorQuant) -> Grid:
+        return PROBABILITIES if op.type == "Softmax" else self._ranges.grid(op.output, quant, op.clip)
 
     def _constant(self, name: str, values: NDArray[np.float32]) -> Stored:
         return self._emitter.constant_stored(name, values, constant_grid(values))
@@ -117,8 +120,8 @@ class Kernels:
             second = operands[1]
         else:
             flip = op.type == "Gemm" and attribute(node, "transB", 0)
-            arrange = np.transpose if flip else None
-            weight, name = self._weight(op.weight, "columns", precision.weight, 1, arrange)
+            layout, arrange = ("turned", np.transpose) if flip else ("columns", None)
+            weight, name = self._weight(op.weight, layout, precision.weight, 1, arrange)
             gain = float(attribute(node, "alpha", 1.0)) if op.type == "Gemm" else 1.0
             second = (name, *self._scale(f"{op.id}/weight", weight.scales * np.float32(gain)))
         inputs = [value[0], second[0], value[1], second[1], value[2], second[2]]

@@ -30,9 +30,18 @@ class Grid:
         steps: NDArray[np.float32] = np.rint(values / self.scale) + self.zero_point
         return np.clip(steps, 0, 255).astype(np.uint8)
 
+    def covers(self, value: float) -> bool:
+        """Whether a value lies on the grid, up to rounding."""
+        return abs(float(self.scale) * (self.stored(value) - self.zero_point) - value) <= 0.51 * float(self.scale)
+
     def stored(self, value: float) -> int:
         """The nearest grid point of one value, infinities included."""
         return int(np.clip(np.rint(np.clip(value / float(self.scale), -1e6, 1e6)) + self.zero_point, 0, 255))
+
+
+# Softmax: the one grid ONNX Runtime's quantized kernel is made for; on a finer one it overflows, and turns the
+# largest values into zeros.
+PROBABILITIES = Grid(np.float32(1 / 256), 0)
 
 
 class Ranges:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from autoq.calibration.grid import SMALLEST_SCALE
 from autoq.calibration.thresholds import quantize_weight, weight_scales
 from autoq.core.precision import Granularity, TensorQuant
 
@@ -36,7 +37,9 @@ def quantize(weight: NDArray[np.float32], quant: TensorQuant, axis: int) -> Quan
 def wide_enough(scales: NDArray[np.float32], activation_scale: float, bias: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weight scales, raised where the bias would not fit int32 at ``activation_scale * scale``.
 
-    Channels whose weights are almost zero have tiny scales, and their bias would overflow.
+    Channels whose weights are almost zero have tiny scales, and their bias would overflow; so would the product
+    of the two scales, which has to stay a normal float32.
     """
     smallest = np.abs(bias.astype(np.float64)) / (activation_scale * (2.0**31 - 256))
-    return np.maximum(scales, smallest).astype(np.float32)
+    normal = np.float64(1.001 * SMALLEST_SCALE) / activation_scale
+    return np.maximum(scales, np.maximum(smallest, normal)).astype(np.float32)
