@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from autoq.adaptors.onnxrt.emit import Emitter, Stored
-from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion, clip_bounds, pad_value, passes_through
+from autoq.adaptors.onnxrt.fusion import PASS_THROUGH, FusedOp, Fusion, clip_bounds, pad_value, passes_through
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.kernels import Kernels
 from autoq.adaptors.onnxrt.model import OnnxModel
@@ -95,12 +95,20 @@ def _can_pass(graph: Graph, node: NodeProto, source: Stored) -> bool:
 def _float(emitter: Emitter, fusion: Fusion, index: int, node: NodeProto, wanted: frozenset[str]) -> None:
     graph = fusion.graph
     source = emitter.stored(node.input[0]) if node.input else None
-    moves = passes_through(graph, index)
-    if source is None or not moves or not wanted.intersection(node.output) or not _can_pass(graph, node, source):
+    if (
+        source is None
+        or not passes_through(graph, index)
+        or not wanted.intersection(node.output)
+        or not _can_pass(graph, node, source)
+    ):
         for name in graph.captured(index):
             emitter.float_of(name)
         op = fusion.by_anchor.get(index)
-        emitter.copy(node, apart=op is not None and (op.output in wanted or op.type == "MatMul"), moves=moves)
+        moves = node.op_type in PASS_THROUGH
+        # ONNX Runtime crashes where it moves a conversion across a node whose result a subgraph reads.
+        crossed = moves and not graph.captured_names.isdisjoint(node.output)
+        fused = op is not None and (op.output in wanted or op.type == "MatMul")
+        emitter.copy(node, apart=crossed or fused, moves=moves)
         return
     outputs = [emitter.declare_same(name, source).name if name else "" for name in node.output]
     inputs = [source.name, *node.input[1:]]

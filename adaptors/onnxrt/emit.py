@@ -124,14 +124,16 @@ class Emitter:
         """
         for name in node.input:
             self.float_of(name)
-        if apart and self._dequantized.issuperset(name for name in node.input if name):
+        data = node.input[:1] if moves else [name for name in node.input if name]
+        converted = bool(data) and self._dequantized.issuperset(data)
+        if apart and converted:
             # A Clip without bounds changes nothing, and is not optimized away as an Identity would be.
             barrier = self.fresh(f"{node.input[0]}/float")
             self.add("Clip", node.input[:1], [barrier], f"{node.name}/float")
             original, node = node, NodeProto()
             node.CopyFrom(original)
             node.input[0] = barrier
-        elif moves and node.input[0] in self._dequantized:
+        elif moves and converted:
             self._dequantized.update(node.output)
         self._nodes.append(node)
         self._floats.update(node.output)
@@ -176,10 +178,7 @@ class Emitter:
         graph.output.extend(source.graph.output)
         graph.node.extend(self._nodes)
         graph.sparse_initializer.extend(source.graph.sparse_initializer)
-        read = {name for node in self._nodes for name in node.input} | self.graph.outputs | self._captured()
+        read = {name for node in self._nodes for name in node.input} | self.graph.outputs | self.graph.captured_names
         graph.initializer.extend(t for name, t in self.graph.initializers.items() if name in read)
         graph.initializer.extend(t for name, t in self._constants.items() if name in read)
         return model
-
-    def _captured(self) -> set[str]:
-        return {n for i in range(len(self.graph.nodes)) for n in self.graph.captured(i)}

@@ -75,6 +75,11 @@ class Graph:
         """Outer tensors that the subgraphs of a node read."""
         return frozenset(name for graph in subgraphs(self.nodes[index]) for name in free_names(graph))
 
+    @cached_property
+    def captured_names(self) -> frozenset[str]:
+        """Outer tensors that any subgraph reads."""
+        return frozenset[str]().union(*(self.captured(i) for i in range(len(self.nodes))))
+
     def is_float(self, name: str) -> bool:
         """Whether a tensor is known to be float32."""
         tensor = self.initializers.get(name)

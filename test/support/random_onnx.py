@@ -269,7 +269,7 @@ class _Builder:
             case 3:
                 index = self.constant(list(range(shape[1]))[::-1], np.int64)
                 return self.node("Gather", [x, index], shape, axis=1)
-            case 4 if rank == 4:
+            case 4 if rank == 4 and self.opset >= 13:
                 scales = self.constant([1, 1, 2, 2])
                 return self.node("Resize", [x, "", scales], (*shape[:2], 2 * shape[2], 2 * shape[3]), mode="nearest")
             case _:
