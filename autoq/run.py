@@ -18,7 +18,6 @@ from autoq.core.plan import FP32_PLAN
 from autoq.core.runner import ProgressListener, TrialRunner
 from autoq.report.build import build_document
 from autoq.report.document import ReportDocument
-from autoq.report.html import write_report
 from autoq.result import Result
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
@@ -84,6 +83,9 @@ def run_job(
 def _write_results(
     job: Job, outcome: TuningOutcome, store: Store, folder: JobFolder, *, black_box: bool
 ) -> ReportDocument:
+    # Imported here: charts take a while to import, and the search need not wait for them.
+    from autoq.report.html import write_report
+
     costs = store.fact(outcome.job_id, "costs")
     write_plan(outcome.best.plan if outcome.best is not None else FP32_PLAN, folder.plan)
     write_bundle(folder.bundle, job, outcome, costs)
