@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoq.config.loader import job_from_mapping, load_job
+from autoq.config.loader import check_job, job_from_mapping, load_job
 from autoq.config.schema import Job
 from autoq.core.errors import ConfigError
 from autoq.evaluation.metrics import Metric, make_metric
@@ -76,6 +76,7 @@ def fit(
 
 def _job(conf: str | Path | Mapping[str, Any] | Job) -> Job:
     if isinstance(conf, Job):
+        check_job(conf)
         return conf
     if isinstance(conf, Mapping):
         return job_from_mapping(conf, Path.cwd())

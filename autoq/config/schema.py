@@ -225,7 +225,7 @@ class CriterionSection(Section):
     relative: float | None = Field(None, ge=0, description="Largest loss as a share of the fp32 score; 0.01 is 1 %.")
     absolute: float | None = Field(None, ge=0, description="Largest loss in the metric's own unit.")
     higher_is_better: bool | None = Field(None, description="Only needed for your own function.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of every interval and of early stops.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of every interval.")
     guarantee: Literal["sample", "population"] = Field(
         "sample", description="sample: the measured loss decides; population: its upper bound must hold too."
     )

@@ -1,4 +1,4 @@
-"""Intervals of scores, losses and latency ratios, and the verdict on held-out samples."""
+"""Intervals of losses and latency ratios, and the verdict on held-out samples."""
 
 from __future__ import annotations
 
@@ -136,52 +136,6 @@ def _set_replicates(
             # Undefined on this resample only, e.g. ROC AUC without the second class: it tells nothing.
             continue
     return np.array(losses) if len(losses) > wanted // 2 else None
-
-
-def score_interval(
-    metric: Metric,
-    records: Records,
-    reference: Records,
-    seed: int,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-) -> Interval:
-    """One score with its interval: Wilson's (1927) for 0/1 scores, else a bootstrap.
-
-    Raises:
-        DataError: No samples.
-        EvaluationError: The score is undefined.
-    """
-    if not len(records):
-        raise DataError("there are no samples to score")
-    value = metric.score(records, reference)
-    scores = metric.per_sample(records, reference)
-    level = expanded_level(len(records), confidence)
-    if scores is not None and np.isin(scores, (0.0, 1.0)).all() and metric.bounds == (0.0, 1.0):
-        result = stats.binomtest(int(scores.sum()), len(scores)).proportion_ci(confidence, method="wilson")
-        return Interval(value, float(result.low), float(result.high), confidence)
-    if scores is not None:
-        low, high = quantile_pair(mean_replicates(scores[None], seed, resamples)[:, 0], level)
-        if metric.bounds is not None:
-            zeros = np.zeros_like(scores)
-            floor = mean_difference_bounds(scores - scores.mean(), scores, zeros, metric.bounds, confidence)
-            low = max(metric.bounds[0], min(low, value + floor[0]))
-            high = min(metric.bounds[1], max(high, value + floor[1]))
-    else:
-        replicates = _set_replicates(
-            lambda chosen: metric.score(records.take(chosen), reference.take(chosen)),
-            records,
-            metric.resample_overhead,
-            seed,
-            resamples,
-        )
-        low, high = (-math.inf, math.inf) if replicates is None else quantile_pair(replicates, level)
-        if low == high:
-            reach = jackknife_reach(metric, records, confidence)
-            low, high = low - reach, high + reach
-    if len(records) == 1 and metric.bounds is None:
-        low, high = -math.inf, math.inf
-    return Interval(value, min(low, value), max(high, value), confidence)
 
 
 def median_ratio_interval(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import autoq
 from autoq.config.loader import check_job, job_from_mapping, parse_job
 from autoq.config.schema import Dataloader, Job
 from autoq.config.sizes import format_size, parse_size
@@ -188,3 +189,9 @@ def test_a_job_made_in_python_can_be_checked() -> None:
     job = Job.model_validate({"model": {"framework": "toy"}, "runner": {"kind": "in_process", "timeout": 3}})
     with pytest.raises(ConfigError, match="cannot be enforced"):
         check_job(job)
+
+
+def test_fit_checks_a_job_made_in_python() -> None:
+    job = Job.model_validate({"model": {"framework": "toy"}, "runner": {"kind": "in_process", "timeout": 3}})
+    with pytest.raises(ConfigError, match="cannot be enforced"):
+        autoq.fit("model.json", job)

@@ -12,7 +12,7 @@ from autoq.core.interval import Interval
 from autoq.core.records import Records
 from autoq.evaluation.bootstrap import mean_replicates
 from autoq.evaluation.finite_sample import share_bound, tango_interval
-from autoq.evaluation.intervals import held_out_verdict, loss_interval, median_ratio_interval, score_interval
+from autoq.evaluation.intervals import held_out_verdict, loss_interval, median_ratio_interval
 from autoq.evaluation.metrics import make_metric
 
 ACCURACY = make_metric("accuracy")
@@ -207,29 +207,6 @@ def test_bootstrap_means_are_spread_like_the_standard_error():
     means = mean_replicates(values[None], seed=1, resamples=2000)[:, 0]
     assert means.std() == pytest.approx(values.std() / 20, rel=0.1)
     assert means.mean() == pytest.approx(values.mean(), abs=0.005)
-
-
-def test_score_interval_of_right_or_wrong_is_wilsons():
-    records = rows([1] * 8 + [0] * 2)
-    found = score_interval(ACCURACY, records, records, seed=0)
-    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
-
-
-def test_score_interval_of_perfect_scores_is_not_a_point():
-    records = rows([1] * 50)
-    found = score_interval(ACCURACY, records, records, seed=0)
-    assert found.value == 1.0
-    assert found.low < 0.95
-
-
-@pytest.mark.parametrize("name", ["mse", "rmse", "f1", "log_loss"])
-def test_score_interval_holds_the_score(name):
-    generator = np.random.default_rng(0)
-    values = generator.integers(0, 3, (60, 2)).astype(float) if name == "f1" else generator.random((60, 1))
-    metric, records = make_metric(name), rows(values)
-    found = score_interval(metric, records, records, seed=0)
-    assert found.low < found.value < found.high
-    assert found.value == metric.score(records, records)
 
 
 @pytest.mark.parametrize("count", [6, 25, 200])
