@@ -106,9 +106,12 @@ def _float(emitter: Emitter, fusion: Fusion, index: int, node: NodeProto, wanted
         op = fusion.by_anchor.get(index)
         moves = node.op_type in PASS_THROUGH
         # ONNX Runtime crashes where it moves a conversion across a node whose result a subgraph reads.
-        crossed = moves and not graph.captured_names.isdisjoint(node.output)
-        fused = op is not None and (op.output in wanted or op.type == "MatMul")
-        emitter.copy(node, apart=crossed or fused, moves=moves)
+        apart = moves and not graph.captured_names.isdisjoint(node.output)
+        if op is not None:
+            apart = op.output in wanted or op.type in FLOAT_OUTPUT
+        elif node.op_type == "ConvTranspose":
+            apart = node.output[0] in wanted
+        emitter.copy(node, op.operands if op is not None else node.input[:1], apart=apart, moves=moves)
         return
     outputs = [emitter.declare_same(name, source).name if name else "" for name in node.output]
     inputs = [source.name, *node.input[1:]]

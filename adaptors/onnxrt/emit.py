@@ -114,25 +114,26 @@ class Emitter:
         self._nodes.append(node)
         self._floats.update(outputs)
 
-    def copy(self, node: NodeProto, *, apart: bool = False, moves: bool = False) -> None:
+    def copy(self, node: NodeProto, data: Sequence[str] = (), *, apart: bool = False, moves: bool = False) -> None:
         """Append an original node, in float.
 
         Args:
             node: The node.
-            apart: Keep ONNX Runtime from making one 8-bit kernel of the node and the conversions around it.
+            data: Inputs that come quantized where an 8-bit kernel does its work.
+            apart: Keep ONNX Runtime from making one 8-bit kernel of the node and the conversions around it; it
+                would even quantize float weights for that.
             moves: The node only moves values, so that ONNX Runtime may move conversions across it.
         """
         for name in node.input:
             self.float_of(name)
-        data = node.input[:1] if moves else [name for name in node.input if name]
         converted = bool(data) and self._dequantized.issuperset(data)
         if apart and converted:
             # A Clip without bounds changes nothing, and is not optimized away as an Identity would be.
-            barrier = self.fresh(f"{node.input[0]}/float")
-            self.add("Clip", node.input[:1], [barrier], f"{node.name}/float")
+            barrier = self.fresh(f"{data[0]}/float")
+            self.add("Clip", data[:1], [barrier], f"{node.name}/float")
             original, node = node, NodeProto()
             node.CopyFrom(original)
-            node.input[0] = barrier
+            node.input[list(node.input).index(data[0])] = barrier
         elif moves and converted:
             self._dequantized.update(node.output)
         self._nodes.append(node)
