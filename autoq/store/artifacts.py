@@ -82,13 +82,14 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all. Left-overs of killed processes are removed.
 
     Raises:
         StoreError: The disk is full or not writable.
     """
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         scratch = _scratch(path)
         try:
             with scratch.open("wb") as file:
@@ -147,8 +148,12 @@ def _remove_leftovers(target: Path) -> None:
     pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.[0-9a-f]{{8}}\.part")
     for path in target.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        if match and not _alive(int(match[1])):
+        if not match or _alive(int(match[1])):
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from autoq.core.criterion import Criterion, Tolerance
+from autoq.core.interval import Interval
 from autoq.core.objective import Objective, Quantity
 from autoq.core.precision import FP32
-from autoq.core.trial import FailureKind
+from autoq.core.trial import FailureKind, Latency
 from autoq.report import charts, page
 from autoq.report.html import render
 
@@ -208,3 +210,20 @@ def test_text_has_a_contrast_of_at_least_four_and_a_half(scheme):
     assert {
         p: contrast(colours[p[0]], colours[p[1]]) for p in pairs if contrast(colours[p[0]], colours[p[1]]) < 4.5
     } == {}
+
+
+def test_an_infinite_objective_or_latency_stays_out_of_the_charts(maker):
+    endless = Latency(math.inf, 0.01, Interval(math.inf, math.inf, math.inf), 3)
+    odd = maker.trial(2, maker.plan(), 0.002, 0.6).with_(objective=math.inf, latency=endless)
+    trials = [maker.baseline(), maker.trial(1, maker.plan(floats=("op1",)), 0.001, 0.5), odd]
+    page = render(maker.document(trials, best=1, full_latencies={}))
+    assert "Infinity" not in page
+    assert "NaN" not in page
+    assert "nan" not in page.lower().split("<svg", 1)[1].split("</svg>", 1)[0]
+
+
+def test_losses_far_beyond_the_limit_have_plain_tick_labels(maker):
+    trials = [maker.baseline(), maker.trial(1, maker.plan(), 0.67, 0.5), maker.trial(2, maker.plan(), 0.005, 0.6)]
+    svg = charts.scatter(maker.document(trials, best=2), 0, 720)
+    assert ">30<" in svg
+    assert "e+1" not in svg

@@ -72,3 +72,9 @@ def test_everything_of_a_job_lies_in_its_folder(tmp_path):
     job = JobFolder(tmp_path, "20260101-120000-ab12")
     for path in (job.report_html, job.report_json, job.plan, job.model, job.attempt, job.bundle, job.child_log):
         assert path.parent == job.folder
+
+
+def test_the_half_written_file_of_a_dead_process_is_removed(tmp_path):
+    (tmp_path / ".report.html.4194305.00000000.part").write_text("half")
+    write_text_atomic(tmp_path / "report.html", "whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
