@@ -26,11 +26,15 @@ def autoq(*arguments: str | Path, cwd: Path) -> Done:
     """Run a command; an exception that a user would see as a traceback is raised here."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    environment = mock.patch.dict(os.environ, {"COLUMNS": "200"})
-    with environment, contextlib.chdir(cwd), mock.patch.object(sys, "argv", ["autoq", *map(str, arguments)]):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                run()
-            except SystemExit as leaving:
-                code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+    with (
+        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        mock.patch.object(sys, "argv", ["autoq", *map(str, arguments)]),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            run()
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
     return Done(code, out.getvalue(), err.getvalue())
