@@ -7,8 +7,6 @@ one segment, and what later segments read.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -17,7 +15,7 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt.graph import Graph
-from autoq.adaptors.onnxrt.session import SessionSettings, make_session
+from autoq.adaptors.onnxrt.session import SessionSettings, make_session, return_free_memory
 from autoq.core.batch import Array
 
 _SHAPE_OF = "autoq/shape_of/"
@@ -83,16 +81,6 @@ class Chain:
             yield {name: made.pop(name) for name in segment.outputs if name in self._observed}
         if len(self.segments) > 1:
             return_free_memory()
-
-
-def return_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can (glibc).
-
-    Tensors of changing sizes leave gaps in the heap, which would grow from batch to batch.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def measure_shapes(

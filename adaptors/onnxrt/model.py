@@ -16,7 +16,7 @@ from onnx import ModelProto, ValueInfoProto
 from autoq.adaptors.onnxrt import prepare, reading
 from autoq.adaptors.onnxrt.fusion import Fusion, find_ops
 from autoq.adaptors.onnxrt.graph import Graph
-from autoq.adaptors.onnxrt.session import specs
+from autoq.adaptors.onnxrt.session import return_free_memory
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import AutoqError, ModelError
@@ -107,8 +107,9 @@ def load(source: ModelSource) -> OnnxModel:
 def _load(source: ModelSource) -> OnnxModel:
     if isinstance(source.model, ModelProto):
         path, where, folder = None, "the given model", None
-        proto = source.model
-        reading.check_model(proto, where)
+        reading.check_model(source.model, where)
+        proto = ModelProto()
+        proto.CopyFrom(source.model)
     elif isinstance(source.model, str | Path):
         path = reading.model_path(Path(source.model))
         where, folder = str(path), path.parent
@@ -128,6 +129,7 @@ def _load(source: ModelSource) -> OnnxModel:
         proto = prepare.select(proto, source.inputs, source.outputs)
         content = _bytes(proto, where)
     prepared = _prepare(proto, folder if external else None, reading.total_bytes(*external), where)
+    return_free_memory()
     graph = prepared.graph
     inner = sum(1 for i in range(len(graph.nodes)) if graph.captured(i))
     notes = (f"{inner} ops with subgraphs (If, Loop, Scan): what is inside them stays float",) if inner else ()
@@ -155,18 +157,17 @@ class _Prepared:
 
 
 def _prepare(proto: ModelProto, folder: Path | None, external_bytes: int, where: str) -> _Prepared:
+    # Takes `proto` over and empties it, so that a large model is not in memory more often than it has to be.
     large = external_bytes > LARGE_BYTES
-    named = ModelProto()
-    named.CopyFrom(proto)
-    prepare.with_names(named)
-    prepare.without_weights_among_inputs(named)
+    prepare.with_names(proto)
+    prepare.without_weights_among_inputs(proto)
     if folder is not None and not large:
-        onnx.load_external_data_for_model(named, str(folder))
-    data = _bytes(prepare.converted(named, where), where)
+        onnx.load_external_data_for_model(proto, str(folder))
+    data = _bytes(prepare.converted(proto, where), where)
+    proto.Clear()
     workspace = Path(tempfile.mkdtemp(prefix="autoq-onnx-"))
     try:
-        result, session = prepare.optimized(data, folder if large else None, workspace, where, large=large)
-        inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+        result, inputs, outputs = prepare.optimized(data, folder if large else None, workspace, where, large=large)
         graph = prepare.indexed(result, workspace if large else None)
     except BaseException:
         shutil.rmtree(workspace, ignore_errors=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 import onnx
 import onnx.shape_inference
 import onnx.version_converter
-import onnxruntime as ort
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt.graph import Graph, Shape, free_names, opset_of, subgraphs
-from autoq.adaptors.onnxrt.session import MATMUL_ADD_FUSION, SessionSettings, make_session, reason
+from autoq.adaptors.onnxrt.session import MATMUL_ADD_FUSION, SessionSettings, make_session, reason, specs
+from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError
 from autoq.core.suggest import did_you_mean
 
@@ -109,8 +109,8 @@ def converted(proto: ModelProto, where: str) -> ModelProto:
 
 def optimized(
     model: bytes, folder: Path | None, workspace: Path, where: str, *, large: bool
-) -> tuple[ModelProto, ort.InferenceSession]:
-    """What ONNX Runtime's basic optimizations make of a model, and the session that made it.
+) -> tuple[ModelProto, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """What ONNX Runtime's basic optimizations make of a model, and the inputs and outputs it has.
 
     Args:
         model: The model.
@@ -133,7 +133,11 @@ def optimized(
     )
     try:
         session = make_session(model, settings)
+        inputs, outputs = specs(session.get_inputs()), specs(session.get_outputs())
+        del session  # its weights are released before the result's are read
         result = onnx.load(target, load_external_data=False)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"ONNX Runtime cannot load this model: {reason(error)}", where=where, hint=_hint(error)
@@ -145,7 +149,7 @@ def optimized(
     result.ClearField("opset_import")
     result.opset_import.extend(imports)
     with_names(result)
-    return result, session
+    return result, inputs, outputs
 
 
 def indexed(proto: ModelProto, folder: Path | None) -> Graph:

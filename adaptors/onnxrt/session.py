@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +97,16 @@ def make_session(model: bytes | Path, settings: SessionSettings = SessionSetting
             # There is no other provider to fall back to, and trying prints to standard output.
             enable_fallback=0,
         )
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    Tensors of changing sizes leave gaps in the heap, which would grow from batch to batch.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def reason(error: BaseException) -> str:
