@@ -46,6 +46,12 @@ _SIZES = {"chosen": 210, "fp32": 110, "accepted": 75, "screened": 60, "rejected"
 _LABEL_ROOM = 115
 """Pixels that the label of the chosen mark needs: a mark further left has it on the right."""
 
+_FP32_ROOM = 45
+"""Pixels that the label of fp32 needs."""
+
+_LIMIT_ROOM = 65
+"""Pixels that the label of the limit needs at the left end of its line."""
+
 _LINEAR_UP_TO = 5.0
 """Losses beyond so many limits are drawn on a scale that is linear near the limit and logarithmic beyond."""
 
@@ -90,7 +96,7 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
         alt.Chart(
             alt.Data(values=[{"y": _shown(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
         )
-        .mark_text(align="left", baseline="bottom", dx=4, dy=-4, color=_BAD, fontSize=12)
+        .mark_text(align="left", color=_BAD, fontSize=12, **_limit_place(points, criterion, width))
         .encode(x=alt.value(0), y=y, text="text:N"),
     ]
     return _svg(alt.layer(*layers), width, 300 if width < 500 else 380)
@@ -289,9 +295,14 @@ def _label(
     y: alt.Y,
     width: int,
 ) -> alt.Chart:
-    """The name of a mark: the chosen one's above and to the left if there is room, fp32's below and to the right."""
+    """The name of a mark: the chosen one's above, to the left if there is room; fp32's below, where fewer marks are."""
     chosen = [{"x": p["x"], "y": p["y"], "text": text} for p in points if p["kind"] == kind][:1]
-    right = kind == "fp32" or (bool(chosen) and chosen[0]["x"] * width < _LABEL_ROOM * _reach(points))
+    pixel = _reach(points) / width
+    if kind == "fp32":
+        near = [p["x"] - 1.0 for p in points if 0 < abs(p["x"] - 1.0) < _FP32_ROOM * pixel]
+        right = sum(d > 0 for d in near) <= sum(d < 0 for d in near)
+    else:
+        right = bool(chosen) and chosen[0]["x"] < _LABEL_ROOM * pixel
     mark: alt.Chart = (
         alt.Chart(alt.Data(values=chosen))
         .mark_text(
@@ -306,6 +317,14 @@ def _label(
         .encode(x=x, y=y, text="text:N")
     )
     return mark
+
+
+def _limit_place(points: Sequence[Mapping[str, Any]], criterion: Criterion, width: int) -> dict[str, Any]:
+    """Above the line, or below it where a mark stands in the way."""
+    limit = _shown(criterion, criterion.limit)
+    room = _LIMIT_ROOM * _reach(points) / width
+    taken = any(p["x"] < room and limit <= p["y"] < 3 * limit for p in points)
+    return {"dx": 4, "baseline": "top", "dy": 4} if taken else {"dx": 4, "baseline": "bottom", "dy": -4}
 
 
 def _chosen_label(document: ReportDocument) -> str:
