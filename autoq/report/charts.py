@@ -14,10 +14,11 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from autoq.core.criterion import Criterion, Tolerance
+from autoq.core.criterion import Criterion
 from autoq.core.objective import Quantity
 from autoq.core.trial import Trial, TrialState
 from autoq.report.document import ReportDocument
+from autoq.report.scales import axis_title, in_unit, loss_title, reach, x_scale, y_axis, y_scale
 from autoq.report.text import limit_text, loss_bounds, loss_value, number, ratio_text, trial_verdict
 
 # Stand-ins that Vega accepts as colours and that are replaced by the page's variables afterwards.
@@ -52,9 +53,6 @@ _FP32_ROOM = 45
 _LIMIT_ROOM = 65
 """Pixels that the label of the limit needs at the left end of its line."""
 
-_LINEAR_UP_TO = 5.0
-"""Losses beyond so many limits are drawn on a scale that is linear near the limit and logarithmic beyond."""
-
 
 def scatter(document: ReportDocument, index: int, width: int) -> str | None:
     """Loss of one metric against the first objective, with intervals and the Pareto front.
@@ -71,13 +69,13 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
     points = [p for t in _placed(document) if (p := _point(document, t, index, quantity)) is not None]
     if len(points) < 2:
         return None
-    x = alt.X("x:Q", title=_axis_title(quantity), scale=_x_scale(points), axis=alt.Axis(tickCount=5, grid=False))
-    y = alt.Y("y:Q", title=_loss_title(criterion), scale=_y_scale(points, criterion), axis=_y_axis(points, criterion))
+    x = alt.X("x:Q", title=axis_title(quantity), scale=x_scale(points), axis=alt.Axis(tickCount=5, grid=False))
+    y = alt.Y("y:Q", title=loss_title(criterion), scale=y_scale(points, criterion), axis=y_axis(points, criterion))
     data = alt.Data(values=points)
     bars = [p for p in points if p["kind"] != "fp32"]
     base = alt.Chart(data)
     layers: list[Any] = [
-        alt.Chart(alt.Data(values=[{"y": _shown(criterion, criterion.limit)}]))
+        alt.Chart(alt.Data(values=[{"y": in_unit(criterion, criterion.limit)}]))
         .mark_rule(color=_BAD, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(y=y),
         alt.Chart(alt.Data(values=[{"x": 1.0}])).mark_rule(color=_MUTED, strokeDash=[2, 3]).encode(x=x),
@@ -94,7 +92,7 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
         _label(points, "fp32", "fp32", x, y, width),
         _label(points, "chosen", _chosen_label(document), x, y, width),
         alt.Chart(
-            alt.Data(values=[{"y": _shown(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
+            alt.Data(values=[{"y": in_unit(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
         )
         .mark_text(align="left", color=_BAD, fontSize=12, **_limit_place(points, criterion, width))
         .encode(x=alt.value(0), y=y, text="text:N"),
@@ -160,9 +158,9 @@ def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantit
         "x": place,
         "left": left,
         "right": right,
-        "y": _shown(criterion, found.loss.value),
-        "low": _shown(criterion, found.loss.low),
-        "high": _shown(criterion, found.loss.high),
+        "y": in_unit(criterion, found.loss.value),
+        "low": in_unit(criterion, found.loss.low),
+        "high": in_unit(criterion, found.loss.high),
         "full": trial.full,
         **_look(document, trial, index),
     }
@@ -195,66 +193,6 @@ def _about(document: ReportDocument, trial: Trial, index: int) -> str:
 def _axis(document: ReportDocument) -> Quantity:
     wanted = document.objective.quantities[0]
     return Quantity.SIZE if wanted is Quantity.SIZE else Quantity.LATENCY
-
-
-def _axis_title(quantity: Quantity) -> str:
-    what, better = ("size", "smaller") if quantity is Quantity.SIZE else ("latency", "faster")
-    return f"{what} / fp32 (left is {better})"
-
-
-def _loss_title(criterion: Criterion) -> str:
-    unit = "%" if criterion.tolerance is Tolerance.RELATIVE else "absolute"
-    return f"loss of {criterion.metric} ({unit})"
-
-
-def _shown(criterion: Criterion, loss: float) -> float:
-    return 100 * loss if criterion.tolerance is Tolerance.RELATIVE else loss
-
-
-def _x_scale(points: Sequence[Mapping[str, Any]]) -> alt.Scale:
-    return alt.Scale(domain=[0, _reach(points)], nice=False)
-
-
-def _reach(points: Sequence[Mapping[str, Any]]) -> float:
-    """Where the axis of speed or size ends."""
-    return 1.12 * max(1.0, *(float(p["x"]) for p in points))
-
-
-def _span(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """What the axis must show: all values, and the intervals of what was scored in full."""
-    full = [p for p in points if p["full"]]
-    lows, highs = [p["low"] for p in full], [p["high"] for p in full]
-    return min(0.0, *(p["y"] for p in points), *lows), max(0.0, *(p["y"] for p in points), *highs)
-
-
-def _unit(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> float:
-    limit = _shown(criterion, criterion.limit)
-    return limit if limit > 0 else (_span(points)[1] / 50 or 1.0)
-
-
-def _wide(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> bool:
-    return bool(max(p["y"] for p in points) > _LINEAR_UP_TO * _unit(points, criterion))
-
-
-def _y_scale(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Scale:
-    unit = _unit(points, criterion)
-    low, high = _span(points)
-    high = max(high, 1.4 * unit)
-    if _wide(points, criterion):
-        return alt.Scale(type="symlog", constant=unit, domain=[min(1.1 * low, -0.4 * unit), 1.25 * high], nice=False)
-    pad = 0.06 * (high - low)
-    return alt.Scale(domain=[low - pad, high + pad], nice=False)
-
-
-def _y_axis(points: Sequence[Mapping[str, Any]], criterion: Criterion) -> alt.Axis:
-    if not _wide(points, criterion):
-        return alt.Axis(tickCount=6)
-    unit = _unit(points, criterion)
-    low, high = _span(points)
-    steps = [0.0, 1.0] + [m * 10.0**e for e in range(8) for m in (3, 10)]
-    values = [s * unit for s in steps if s * unit <= 1.2 * high]
-    values += [-s * unit for s in steps[1:] if -s * unit >= 1.1 * low]
-    return alt.Axis(values=sorted(values), format="~r")
 
 
 def _front(points: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -297,7 +235,7 @@ def _label(
 ) -> alt.Chart:
     """The name of a mark: the chosen one's above, to the left if there is room; fp32's below, where fewer marks are."""
     chosen = [{"x": p["x"], "y": p["y"], "text": text} for p in points if p["kind"] == kind][:1]
-    pixel = _reach(points) / width
+    pixel = reach(points) / width
     if kind == "fp32":
         near = [p["x"] - 1.0 for p in points if 0 < abs(p["x"] - 1.0) < _FP32_ROOM * pixel]
         right = sum(d > 0 for d in near) <= sum(d < 0 for d in near)
@@ -321,8 +259,8 @@ def _label(
 
 def _limit_place(points: Sequence[Mapping[str, Any]], criterion: Criterion, width: int) -> dict[str, Any]:
     """Above the line, or below it where a mark stands in the way."""
-    limit = _shown(criterion, criterion.limit)
-    room = _LIMIT_ROOM * _reach(points) / width
+    limit = in_unit(criterion, criterion.limit)
+    room = _LIMIT_ROOM * reach(points) / width
     taken = any(p["x"] < room and limit <= p["y"] < 3 * limit for p in points)
     return {"dx": 4, "baseline": "top", "dy": 4} if taken else {"dx": 4, "baseline": "bottom", "dy": -4}
 
