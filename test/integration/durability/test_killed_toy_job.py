@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import run_toy_job
 import toy_job
 
+from autoq.config.json_schema import job_to_json
 from autoq.core.trial import FailureKind, TrialState
-from autoq.run import job_digest, run_job
+from autoq.run import run_job
 from autoq.store.repository import Store
 from autoq.tuning.outcome import SilentListener
 
@@ -20,40 +24,33 @@ KILLS = 20
 NOISES = (3.0, 2.0, 0.01, 0.01, 0.01, 1.5, 0.01, 0.01, 0.4, 0.02)
 
 
-class Telling(SilentListener):
-    """Writes a byte for every finished trial."""
-
-    def __init__(self, pipe: int) -> None:
-        super().__init__()
-        self.pipe = pipe
-
-    def trial(self, trial) -> None:
-        os.write(self.pipe, b".")
-
-
-def forked(job) -> tuple[int, int]:
-    """Run the job in a process of its own, resuming what is there; returns its id and a pipe it tells trials on."""
+def started(job) -> tuple[subprocess.Popen, int]:
+    """Run the job in a process of its own, resuming what is there; returns it and a pipe it tells trials on."""
     reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            os.close(reading)
-            with Store.open(job.resolve("workspace")) as store:
-                known = store.latest_job(job_digest(job)) is not None
-            run_job(job, Telling(writing), resume=known)
-            code = 0
-        finally:
-            os._exit(code)
+    description = job.base / "job.json"
+    description.write_text(json.dumps(job_to_json(job)))
+    process = subprocess.Popen(
+        [sys.executable, run_toy_job.__file__, str(description), str(writing)],
+        pass_fds=(writing,),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(writing)
+    os.read(reading, 1)
     return process, reading
 
 
 def finish(job) -> int:
-    process, reading = forked(job)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    process, reading = started(job)
+    code = process.wait()
     os.close(reading)
     return code
+
+
+def kill(process: subprocess.Popen, reading: int) -> None:
+    process.kill()
+    process.wait()
+    os.close(reading)
 
 
 def trials_of(job) -> list:
@@ -71,13 +68,11 @@ def orphans_of(job) -> list[int]:
 
 def kill_at_random(job, points: random.Random, longest: float) -> None:
     after_orphan = any(number > 0 for number in orphans_of(job))
-    process, reading = forked(job)
+    process, reading = started(job)
     if after_orphan:
         os.read(reading, 1)  # an orphan is tried once more: killed twice, it would count as crashed
     time.sleep(points.uniform(0, longest))
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    os.close(reading)
+    kill(process, reading)
 
 
 def essence(trials) -> list:
@@ -88,9 +83,11 @@ def essence(trials) -> list:
 def test_twenty_kills_change_nothing(tmp_path, strategy):
     whole = toy_job.write_job(tmp_path / "whole", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
                               tuning__exit_policy={"max_trials": 40})  # fmt: skip
-    started = time.monotonic()
-    assert finish(whole) == 0
-    longest = time.monotonic() - started
+    process, reading = started(whole)
+    began = time.monotonic()
+    assert process.wait() == 0
+    os.close(reading)
+    longest = time.monotonic() - began
     job = toy_job.write_job(tmp_path / "killed", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
                             tuning__exit_policy={"max_trials": 40})  # fmt: skip
     points = random.Random(7)
@@ -134,12 +131,10 @@ def test_a_plan_that_kills_autoq_twice_is_recorded_as_crashed(tmp_path):
 
 def test_time_spent_before_a_kill_counts(tmp_path):
     job = toy_job.write_job(tmp_path, toy_job.toy_chain(NOISES))
-    process, reading = forked(job)
+    process, reading = started(job)
     for _ in range(4):
         os.read(reading, 1)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    os.close(reading)
+    kill(process, reading)
     with Store.open(job.resolve("workspace")) as store:
         assert store.fact(store.jobs()[0].id, "seconds")["search"] > 0
 
