@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoq.api import fit as fit
     from autoq.config.schema import Job as Job
     from autoq.core.errors import AutoqError as AutoqError
-    from autoq.fit import fit as fit
     from autoq.result import Result as Result
     from autoq.result import load as load
 
@@ -21,7 +21,7 @@ _HOMES = {
     "AutoqError": "autoq.core.errors",
     "Job": "autoq.config.schema",
     "Result": "autoq.result",
-    "fit": "autoq.fit",
+    "fit": "autoq.api",
     "load": "autoq.result",
 }
 

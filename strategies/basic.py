@@ -97,11 +97,14 @@ class Basic(Sequential):
             return "every fallback was tried and none keeps the limit"
         best = yield from self._requantize(accepted, base)
         floats = sum(1 for u in self._quantized if self._is_float(best, u.id))
-        self.explanation = (
-            f"Started from the fully quantized plan and left {floats} of {len(self._quantized)} ops in float, "
-            "in regions ordered by accuracy won per latency lost. "
-            "Then quantized again whatever the limit allowed and made the model faster."
-        )
+        if floats:
+            self.explanation = (
+                f"Started from the fully quantized plan and left {floats} of {len(self._quantized)} ops in float, "
+                "in regions ordered by accuracy won per latency lost. "
+                "Then quantized again whatever the limit allowed and made the model faster."
+            )
+        else:
+            self.explanation = "The fully quantized plan, in its fastest style, keeps the limit: no op stays in float."
         return "nothing more could be quantized again within the limit"
 
     # -- steps -------------------------------------------------------------------------------------------------

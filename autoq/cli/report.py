@@ -14,7 +14,7 @@ from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
 from autoq.report import page
 from autoq.report.document import ReportDocument
-from autoq.report.text import duration
+from autoq.report.text import counted, duration
 from autoq.store.artifacts import JobFolder
 
 LATEST = "latest"
@@ -92,7 +92,7 @@ def print_document(document: ReportDocument) -> None:
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     console.print(
-        f"{len(document.trials) - 1} trials, {duration(sum(document.seconds.values()))}; "
+        f"{counted(len(document.trials) - 1, 'trial')}, {duration(sum(document.seconds.values()))}; "
         f"search ended: {document.stop_reason}",
         highlight=False,
         markup=False,

@@ -42,8 +42,7 @@ class Criterion:
         limit: Largest loss that is acceptable, e.g. .01 for 1 % (relative).
         tolerance: Relative or absolute.
         higher_is_better: Direction of the metric.
-        confidence: Bounds the chance that an early stop decides otherwise than the full evaluation, and is
-            the coverage of the printed intervals.
+        confidence: Coverage of the printed intervals.
         guarantee: What acceptance demands.
     """
 

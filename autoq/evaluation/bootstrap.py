@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from autoq.core.records import Records
 from autoq.evaluation.metrics.base import Floats
@@ -57,8 +57,8 @@ def expanded_level(samples: int, confidence: float) -> float:
     """
     if samples < 2:
         return 0.0
-    quantile = float(stats.t.ppf((1 + confidence) / 2, samples - 1))
-    return float(stats.norm.cdf(-math.sqrt(samples / (samples - 1)) * quantile))
+    quantile = float(special.stdtrit(samples - 1, (1 + confidence) / 2))
+    return float(special.ndtr(-math.sqrt(samples / (samples - 1)) * quantile))
 
 
 def quantile_pair(replicates: Floats, tail: float) -> tuple[float, float]:

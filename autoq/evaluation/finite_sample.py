@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from autoq.core.errors import DataError, EvaluationError
 from autoq.core.records import Records
@@ -65,7 +65,7 @@ def share_bound(seen: int, count: int, confidence: float) -> float:
     """
     if seen >= count:
         return 1.0
-    return float(stats.beta.ppf((1 + confidence) / 2, seen + 1, count - seen))
+    return float(special.betaincinv(seen + 1, count - seen, (1 + confidence) / 2))
 
 
 def tango_interval(worse: int, better: int, count: int, confidence: float) -> tuple[float, float]:
@@ -80,7 +80,9 @@ def tango_interval(worse: int, better: int, count: int, confidence: float) -> tu
         count: All pairs.
         confidence: Two-sided coverage.
     """
-    quantile = float(stats.norm.ppf((1 + confidence) / 2))
+    from scipy import optimize  # takes a moment to import, and only some metrics need it
+
+    quantile = float(special.ndtri((1 + confidence) / 2))
     estimate = (worse - better) / count
 
     def statistic(difference: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes half a second to import
 
 from autoq.core.criterion import ROUNDING, Criterion
 from autoq.core.errors import DataError, EvaluationError
@@ -155,10 +155,9 @@ def median_ratio_interval(
         raise EvaluationError("latency ratios need pairs of positive times")
     ratios = np.sort(ours / theirs)
     count = len(ratios)
-    outside = int(stats.binom.ppf((1 - confidence) / 2, count, 0.5))
-    # ppf is the smallest count whose tail reaches the level; step down until the tail is within it.
-    while outside > 0 and stats.binom.cdf(outside - 1, count, 0.5) > (1 - confidence) / 2:
-        outside -= 1
+    outside = 0
+    while special.bdtr(outside, count, 0.5) <= (1 - confidence) / 2:  # P(Binomial <= outside)
+        outside += 1
     if outside == 0:
         reached = max(0.0, 1 - 2 * 0.5**count)
         return Interval(float(np.median(ratios)), float(ratios[0]), float(ratios[-1]), min(confidence, reached))

@@ -41,7 +41,6 @@ class JobTable(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)
     body: Mapped[Any] = mapped_column(Json)
     status: Mapped[str] = mapped_column(String(32))
-    active_seconds: Mapped[float] = mapped_column(Float)
 
 
 class TrialTable(Base):

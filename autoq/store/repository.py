@@ -82,7 +82,6 @@ class Store:
                 digest=digest,
                 body=dict(body),
                 status="created",
-                active_seconds=0.0,
             )
             session.add(row)
             return JobRow.of(row)
@@ -112,11 +111,7 @@ class Store:
         """Say where a job stands."""
         with self._writing() as session:
             self._job(session, job_id).status = status
-
-    def add_active_seconds(self, job_id: str, seconds: float) -> None:
-        """Add time spent on a job."""
-        with self._writing() as session:
-            self._job(session, job_id).active_seconds += seconds
+            _note(session, job_id, "status", {"status": status})
 
     @contextmanager
     def lock_job(self, job_id: str) -> Iterator[None]:
@@ -176,6 +171,7 @@ class Store:
             ):
                 raise StoreError(f"trial {number} was started for another plan", where=job_id)
             row.starts += 1
+            _note(session, job_id, "trial_started", {"number": number, "starts": row.starts})
             return row.starts
 
     def discard_start(self, job_id: str, number: int) -> None:
@@ -205,6 +201,7 @@ class Store:
             row.body = trial.to_json()
             for split, by_metric in (records or {}).items():
                 _put_records(session, job_id, trial.plan.digest, split, by_metric)
+            _note(session, job_id, "trial_finished", {"number": trial.number, "state": str(trial.state)})
 
     def trials(self, job_id: str) -> list[Trial]:
         """The finished trials, by number."""
@@ -254,7 +251,7 @@ class Store:
     def add_event(self, job_id: str, kind: str, body: Mapping[str, Any]) -> None:
         """Note that something happened now."""
         with self._writing() as session:
-            session.add(EventTable(job_id=job_id, time=time.time(), kind=kind, body=dict(body)))
+            _note(session, job_id, kind, body)
 
     def events(self, job_id: str) -> list[EventRow]:
         """What happened, oldest first."""
@@ -306,6 +303,10 @@ class _Transaction:
 
     def _told(self, error: SQLAlchemyError) -> StoreError:
         return of_database_error(error, self._engine.url.render_as_string())
+
+
+def _note(session: Session, job_id: str, kind: str, body: Mapping[str, Any]) -> None:
+    session.add(EventTable(job_id=job_id, time=time.time(), kind=kind, body=dict(body)))
 
 
 def _put_records(session: Session, job_id: str, plan_digest: str, split: str, records: Mapping[str, Records]) -> None:

@@ -21,7 +21,6 @@ class JobRow:
         digest: Content address of the job.
         body: The job as plain data.
         status: ``created``, ``running``, ``finished``, or whatever was set last.
-        active_seconds: Seconds spent on it, added up over sessions.
     """
 
     id: str
@@ -30,13 +29,12 @@ class JobRow:
     digest: str
     body: Mapping[str, Any]
     status: str
-    active_seconds: float
 
     @classmethod
     def of(cls, row: JobTable) -> JobRow:
         """From the table."""
         created = datetime.fromtimestamp(row.created, UTC)
-        return cls(row.id, row.name, created, row.digest, row.body, row.status, row.active_seconds)
+        return cls(row.id, row.name, created, row.digest, row.body, row.status)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ class Desk:
     def phase(self, name: str) -> Iterator[None]:
         """Announce a phase and add up its seconds over sessions."""
         self.listener.phase(name)
+        self.store.add_event(self.job_id, "phase", {"name": name})
         self._running = name, time.monotonic()
         try:
             yield

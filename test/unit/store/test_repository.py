@@ -71,11 +71,19 @@ def test_an_unknown_job_is_a_clear_error(store):
         store.job("nope")
 
 
-def test_status_and_seconds_add_up(store, job):
+def test_status_is_kept(store, job):
     store.set_status(job, "running")
-    store.add_active_seconds(job, 1.5)
-    store.add_active_seconds(job, 2.0)
-    assert (store.job(job).status, store.job(job).active_seconds) == ("running", 3.5)
+    assert store.job(job).status == "running"
+
+
+def test_what_happens_to_a_job_is_kept_in_order(store, job):
+    store.set_status(job, "running")
+    store.add_event(job, "phase", {"name": "search"})
+    number = 0
+    store.start_trial(job, number, Proposal(FP32_PLAN))
+    store.finish_trial(job, Trial(number, Proposal(FP32_PLAN), TrialState.COMPLETE))
+    kinds = [event.kind for event in store.events(job)]
+    assert kinds == ["status", "phase", "trial_started", "trial_finished"]
 
 
 def test_starts_are_counted_until_the_trial_is_finished(store, job):
@@ -241,14 +249,14 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path):
 def test_threads_share_one_store(store, job):
     def count() -> None:
         for _ in range(20):
-            store.add_active_seconds(job, 1.0)
+            store.add_event(job, "count", {})
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.job(job).active_seconds == 80
+    assert len(store.events(job)) == 80
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:

@@ -19,7 +19,6 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("status", sa.String(32), nullable=False),
-        sa.Column("active_seconds", sa.Float(), nullable=False),
     )
     op.create_index("ix_jobs_digest", "jobs", ["digest"])
     op.create_table(
