@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoq.core.interval import Interval
 from autoq.core.trial import Latency, Trial
-from autoq.report.text import NONE, fixed, ratio_text, score
+from autoq.report.text import NONE, fixed, ratio_text, score, score_with_interval
 
 
 def interval_text(interval: Interval) -> str:
@@ -20,7 +20,7 @@ def latency_text(latency: Latency | None) -> str:
 def accuracy_text(trial: Trial, between: str = "; ") -> str:
     """Each metric's score, and its loss with interval."""
     if trial.number == 0:
-        return between.join(f"{s.metric} {score(s.value)}" for s in trial.scores)
+        return between.join(f"{s.metric} {score_with_interval(s.value, s.interval)}" for s in trial.scores)
     return between.join(f"{s.metric} {score(s.value)}, loss {interval_text(s.loss)}" for s in trial.scores) or NONE
 
 

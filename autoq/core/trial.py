@@ -55,6 +55,7 @@ class MetricScore:
         limit: Largest loss accepted.
         met: Whether the criterion holds.
         samples: Samples scored.
+        interval: `value` with its own uncertainty, where it stands alone (fp32); beside fp32 the loss tells more.
     """
 
     metric: str
@@ -64,6 +65,7 @@ class MetricScore:
     limit: float
     met: bool
     samples: int
+    interval: Interval | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -75,13 +77,19 @@ class MetricScore:
             "limit": self.limit,
             "met": self.met,
             "samples": self.samples,
+            "interval": self.interval.to_json() if self.interval is not None else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> MetricScore:
         """Rebuild from `to_json`."""
         numbers = {"value": float(data["value"]), "baseline": float(data["baseline"])}
-        return cls(**{**data, **numbers, "loss": Interval.from_json(data["loss"])})
+        alone = data.get("interval")
+        intervals = {
+            "loss": Interval.from_json(data["loss"]),
+            "interval": Interval.from_json(alone) if alone is not None else None,
+        }
+        return cls(**{**data, **numbers, **intervals})
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,43 @@ def _set_loss(
     return low, high
 
 
+def score_interval(metric: Metric, records: Records, seed: int, confidence: float, resamples: int = 1000) -> Interval:
+    """The score of fp32 itself with its interval: Wilson's (1927) for 0/1 scores, else a bootstrap.
+
+    A metric that compares with fp32 is certain: fp32 agrees with itself.
+
+    Raises:
+        DataError: No samples.
+        EvaluationError: The score is undefined.
+    """
+    if not len(records):
+        raise DataError("there are no samples to score")
+    value = metric.score(records, records)
+    if metric.compares_with_fp32:
+        return Interval(value, value, value, confidence)
+    scores = metric.per_sample(records, records)
+    if scores is not None and np.isin(scores, (0.0, 1.0)).all():
+        low, high = _wilson(value, len(scores), confidence)
+        return Interval(value, low, high, confidence)
+
+    def resampled(chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
+        again = records.take(chosen)
+        return metric.score(again, again)
+
+    found = _set_replicates(resampled, records, metric.resample_overhead, seed, resamples)
+    if found is None or len(records) < 2:
+        return Interval(value, -math.inf, math.inf, confidence)
+    low, high = quantile_pair(found, expanded_level(len(records), confidence))
+    return Interval(value, min(low, value), max(high, value), confidence)
+
+
+def _wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
+    square = float(special.ndtri((1 + confidence) / 2)) ** 2
+    centre = (share + square / (2 * count)) / (1 + square / count)
+    reach = math.sqrt(square * (share * (1 - share) / count + square / (4 * count**2))) / (1 + square / count)
+    return max(centre - reach, 0.0), min(centre + reach, 1.0)
+
+
 def _set_replicates(
     statistic: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.int64]]], float],
     records: Records,

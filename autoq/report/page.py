@@ -23,6 +23,7 @@ from autoq.report.text import (
     number,
     ratio_text,
     score,
+    score_with_interval,
     size,
     trial_verdict,
 )
@@ -238,13 +239,15 @@ def _gauge(found: MetricScore) -> Gauge | None:
 
 
 def _compared_score(criterion: Criterion, base: Trial, shown: Trial | None, index: int) -> Compared:
+    alone = score_with_interval(base.scores[index].value, base.scores[index].interval)
     if shown is None or not shown.scores:
-        return Compared(criterion.metric, score(base.scores[index].value), NONE, "", None)
+        return Compared(criterion.metric, alone, NONE, "", None)
     found = shown.scores[index]
     value = found.loss.value
     bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
     change = f"loss {loss_value(criterion, value)}{bounds}"
-    return Compared(criterion.metric, score(found.baseline), score(found.value), change, found.met)
+    fp32 = alone if found.baseline == base.scores[index].value else score(found.baseline)
+    return Compared(criterion.metric, fp32, score(found.value), change, found.met)
 
 
 def _compared_latency(base: Latency | None, shown: Latency | None) -> Compared:

@@ -35,6 +35,13 @@ def score(value: float) -> str:
     return f"{value:.4f}".replace("-", MINUS) if abs(value) < 100 else number(value, 5)
 
 
+def score_with_interval(value: float, interval: Interval | None) -> str:
+    """``0.7833 [0.7333, 0.8264]``; the value alone where it is certain or nothing is known."""
+    if interval is None or interval.low == interval.high:
+        return score(value)
+    return f"{score(value)} [{score(interval.low)}, {score(interval.high)}]"
+
+
 def fixed(value: float, decimals: int) -> str:
     """So many decimals, with a true minus and without a negative zero."""
     text = f"{value:.{decimals}f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from autoq.core.criterion import Criterion, Guarantee
 from autoq.core.errors import EvaluationError
@@ -10,7 +11,7 @@ from autoq.core.interval import Interval
 from autoq.core.objective import Objective, Quantity
 from autoq.core.records import Records
 from autoq.core.trial import Latency, MetricScore
-from autoq.evaluation.intervals import loss_interval
+from autoq.evaluation.intervals import loss_interval, score_interval
 from autoq.evaluation.metrics import Metric
 
 
@@ -39,6 +40,20 @@ class Judge:
             EvaluationError: A metric is undefined on these samples.
         """
         return tuple(self._score(i, records, baseline) for i in range(len(self.criteria)))
+
+    def baseline_scores(self, records: Mapping[str, Records]) -> tuple[MetricScore, ...]:
+        """fp32's own scores, each with its interval.
+
+        Raises:
+            EvaluationError: A metric is undefined on these samples.
+        """
+        scores = self.scores(records, records)
+        if self._metrics is None:
+            return scores
+        return tuple(
+            replace(score, interval=score_interval(metric, records[score.metric], self._seed, criterion.confidence))
+            for score, metric, criterion in zip(scores, self._metrics, self.criteria, strict=True)
+        )
 
     def check_baseline(self, scores: Sequence[MetricScore], records: Mapping[str, Records]) -> None:
         """Refuse a baseline against which the criterion means nothing.

@@ -162,7 +162,7 @@ def score_baseline(
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
         scored = _scored_baseline(desk, Split.TUNE, description.samples[Split.TUNE], LatencyEffort.QUICK)
     with _of_fp32("tune samples"):
-        scores = judge.scores(scored.records, scored.records)
+        scores = judge.baseline_scores(scored.records)
     judge.check_baseline(scores, scored.records)
     records = {Split.TUNE: scored.records}
     if held_out:
