@@ -103,9 +103,9 @@ class Basic(Sequential):
                 "in regions ordered by accuracy won per latency lost. "
                 "Then quantized again whatever the limit allowed and made the model faster."
             )
-        else:
-            self.explanation = "The fully quantized plan, in its fastest style, keeps the limit: no op stays in float."
-        return "nothing more could be quantized again within the limit"
+            return "nothing more could be quantized again within the limit"
+        self.explanation = "Everything that can be quantized is, in the fastest style that keeps the limit."
+        return "the fully quantized plan keeps the limit"
 
     # -- steps -------------------------------------------------------------------------------------------------
 
