@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class ParquetTable(FileTable):
         sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         self._firsts = np.cumsum([0, *sizes])
         self._group: tuple[int, list[Mapping[str, Any]]] | None = None
+        self._reading = threading.Lock()  # readers of one file at the same time may wait for each other forever
 
     @property
     def rows(self) -> int:
@@ -45,14 +47,14 @@ class ParquetTable(FileTable):
 
     def _row(self, row: int) -> Mapping[str, Any]:
         group = int(np.searchsorted(self._firsts, row, side="right")) - 1
-        held = self._group  # one read: another thread may put its own group there meanwhile
-        if held is None or held[0] != group:
-            try:
-                table = self._file.read_row_group(group, columns=self._columns.needed)
-            except (self._error, OSError) as error:
-                raise self._damaged(error) from error
-            self._group = held = (group, table.to_pylist())
-        return held[1][row - int(self._firsts[group])]
+        with self._reading:
+            if self._group is None or self._group[0] != group:
+                try:
+                    table = self._file.read_row_group(group, columns=self._columns.needed, use_threads=False)
+                except (self._error, OSError) as error:
+                    raise self._damaged(error) from error
+                self._group = (group, table.to_pylist())
+            return self._group[1][row - int(self._firsts[group])]
 
     def _place(self, row: int) -> str:
         return f"{self._path}, row {row}"
