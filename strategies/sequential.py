@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 
 from autoq.core.plan import Done, Proposal, Wait
@@ -13,7 +14,7 @@ Search = Generator[Proposal, Trial, str]
 """Yields proposals, receives trials, returns why it ended."""
 
 
-class Sequential:
+class Sequential(ABC):
     """Turns `search` into `ask` and `tell`, one open proposal at a time.
 
     A subclass implements `search`; the baseline trial has been told by the time it starts.
@@ -28,9 +29,9 @@ class Sequential:
         self._open: Proposal | None = None
         self._next: Proposal | Done | None = None
 
+    @abstractmethod
     def search(self) -> Search:
         """The whole search. Must be deterministic given space, costs, seed and the trials received."""
-        raise NotImplementedError
 
     def ask(self) -> Proposal | Wait | Done:
         """The next proposal; `Wait` while one is open."""
