@@ -95,5 +95,5 @@ def test_the_baseline_is_known_before_the_search_starts() -> None:
 
 
 def test_a_subclass_must_search() -> None:
-    with pytest.raises(NotImplementedError):
-        started(Sequential).ask()
+    with pytest.raises(TypeError, match="search"):
+        started(Sequential)
