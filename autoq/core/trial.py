@@ -20,14 +20,12 @@ class TrialState(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     CRASHED = "crashed"
-    INTERRUPTED = "interrupted"
 
 
 class FailureKind(StrEnum):
     """Why a trial has no scores."""
 
     BUILD = "build"
-    LOAD = "load"
     EVALUATE = "evaluate"
     NOT_FINITE = "not_finite"
     MEMORY = "memory"

@@ -20,7 +20,7 @@ JOBS = sorted((REPOSITORY / "examples" / "onnxrt").glob("*.yaml"))
 def _prepared(name: str) -> Path:
     folder = cache_root() / name
     if not (folder / "receipt.json").is_file():
-        pytest.skip(f"run 'python -m examples.onnxrt.prepare' first: {folder} is missing")
+        pytest.fail(f"run 'python -m examples.onnxrt.prepare' first: {folder} is missing")
     return folder
 
 
