@@ -8,7 +8,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := onnxrt,export,parquet,dev
+EXTRAS := onnxrt,pytorch,openvino,deployment,parquet,examples,dev
 INSTALLED := $(VENV)/.installed
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrides.

@@ -79,7 +79,7 @@ class OnnxAdaptor:
         Raises:
             TrialError: The plan could not be built or loaded.
         """
-        if plan.is_float:
+        if plan.is_baseline:
             source = Source(model.original, model.original_folder, model.size_bytes)
             return OnnxCandidate(source, plan, model.fusion, options)
         foreign = next((op for op, p in plan.precisions.items() if p.mode not in self.modes), None)

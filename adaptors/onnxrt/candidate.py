@@ -54,7 +54,7 @@ class OnnxCandidate:
         self._options = options
         self._scratch: Path | None = None
         settings = SessionSettings(threads=options.threads, folder=source.folder)
-        if fusion is not None and not plan.is_float:
+        if fusion is not None and not plan.is_baseline:
             self._scratch = Path(tempfile.mkdtemp(prefix="autoq-onnx-"))
             settings = SessionSettings(
                 threads=options.threads,

@@ -18,9 +18,10 @@ from autoq.config.rules import space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource
 from autoq.core.capability import Capability, CapabilityTable
-from autoq.core.errors import ConfigError
+from autoq.core.function import is_function_name
 from autoq.core.registry import make_adaptor
 from autoq.core.space import Space, match_names
+from autoq.tuning.assemble import model_source
 
 _JOB_SUFFIXES = (".yaml", ".yml")
 _DEFAULT_FRAMEWORK = "onnxrt_qdq"
@@ -44,15 +45,11 @@ def command(
     job: Job | None = None
     if model_or_job.suffix.lower() in _JOB_SUFFIXES:
         job = load_job(model_or_job)
-        if job.model.path is None:
-            raise ConfigError("the job names no model file", where=str(model_or_job), hint="give model.path")
-        path, name = job.resolve(job.model.path), framework or job.model.framework
-        source = ModelSource(path, tuple(job.model.inputs), tuple(job.model.outputs))
+        source, name = model_source(job), framework or job.model.framework
     else:
-        path, name = model_or_job, framework or _DEFAULT_FRAMEWORK
-        source = ModelSource(path)
-    adaptor = make_adaptor(name)
-    with error_console.status(f"loading {path.name} …"):
+        source, name = ModelSource(model_or_job), framework or _DEFAULT_FRAMEWORK
+    adaptor, shown_as = make_adaptor(name), _shown(source)
+    with error_console.status(f"loading {shown_as} …"):
         model = adaptor.load(source)
         table = adaptor.capabilities(model)
     rows = _chosen(table, op)
@@ -60,13 +57,13 @@ def command(
         data: dict[str, Any] = table.to_json()
         wanted = {row.op.id for row in rows}
         data["rows"] = [row for row in data["rows"] if row["op"] in wanted]
-        data |= {"framework": name, "model": str(path), "fingerprint": model.fingerprint}
+        data |= {"framework": name, "model": str(source.model), "fingerprint": model.fingerprint}
         console.print_json(data=data)
         return
     search = space(job, table) if job is not None else None
     inputs = ", ".join(f"{s.name} {s.dtype}{_shape(s.shape)}" for s in model.inputs)
     console.print(
-        f"{path.name}: {model.size_bytes / 1e6:.1f} MB, {len(table)} ops, takes {inputs}", markup=False, highlight=False
+        f"{shown_as}: {model.size_bytes / 1e6:.1f} MB, {len(table)} ops, takes {inputs}", markup=False, highlight=False
     )
     if search is not None:
         console.print(f"the job leaves {_count(search.size)} plans", highlight=False)
@@ -77,6 +74,11 @@ def command(
     console.print(_ops(shown, search))
     if len(shown) < len(rows):
         console.print(f"… and {len(rows) - len(shown)} more; --limit 0 shows all", style="dim", highlight=False)
+
+
+def _shown(source: ModelSource) -> str:
+    name = str(source.model)
+    return name if is_function_name(name) else Path(name).name
 
 
 def _chosen(table: CapabilityTable, pattern: str | None) -> Sequence[Capability]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from autoq.config.positions import KeyPath
 from autoq.config.problem import Problem, config_error
 from autoq.config.schema import Dataloader, Dataset, Job
+from autoq.core.function import is_function_name
 from autoq.core.suggest import nearest
 
 
@@ -60,8 +61,10 @@ def _model(job: Job) -> Iterator[Problem]:
     if job.model.path is None:
         mark = job.origin.mark(("model",), of_key=True)
         yield Problem("model lacks the key 'path'", "name the model file to tune", mark)
-    else:
+    elif not is_function_name(job.model.path):
         yield from _absent(job, ("model", "path"), job.model.path)
+    if job.model.weights is not None:
+        yield from _absent(job, ("model", "weights"), job.model.weights)
 
 
 def _accuracy(job: Job) -> Iterator[Problem]:

@@ -77,7 +77,11 @@ class ModelSection(Section):
 
     name: Text = Field("model", description="Name shown in reports.")
     framework: Framework = Field(description="Adaptor that tunes the model.")
-    path: Text | None = Field(None, description="Model file or folder, relative to the job file.")
+    path: Text | None = Field(
+        None, description="Model file or folder, relative to the job file, or package.module:factory."
+    )
+    weights: Text | None = Field(None, description="State dict for a factory's model, relative to the job file.")
+    arguments: dict[str, Argument] = Field(default_factory=dict, description="Keyword arguments of a factory.")
     inputs: list[Text] = Field(default_factory=list, description="Input names, in order; the model's own by default.")
     outputs: list[Text] = Field(default_factory=list, description="Output names, in order; the model's own by default.")
 

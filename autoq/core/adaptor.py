@@ -22,12 +22,15 @@ class ModelSource:
         inputs: Names of inputs to use, in order; empty for the model's own.
         outputs: Names of outputs to compute, in order; empty for the model's own.
         options: Further keys of the job's ``model`` section.
+        example: Gives one batch of inputs, where a model's inputs and ops are found by running it; called at most
+            once. None where there are no data.
     """
 
     model: Any
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    example: Callable[[], Inputs] | None = field(default=None, hash=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,22 @@ class Candidate(Protocol):
 
     def close(self) -> None:
         """Release what it holds."""
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """What a candidate offers that is scored as a faithful reference and deployed compiled."""
+
+    def compiled(self) -> Candidate:
+        """The deployed form; takes seconds to minutes the first time, and is kept.
+
+        Raises:
+            TrialError: It does not compile.
+        """
+
+    @property
+    def compile_seconds(self) -> float | None:
+        """What the first call of `compiled` took; None before."""
 
 
 @dataclass(frozen=True)

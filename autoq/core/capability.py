@@ -120,11 +120,14 @@ class CapabilityTable:
         edges: ``(producer op id, consumer op id)``; only between ops of the table (paths through ops that
             are not quantizable count as an edge).
         recipes: Whole-model rewrites that apply, alternatives in the order they should be tried.
+        float_recipes: Sets of recipes worth trying with every op in float, e.g. compiled, or wholly bf16: rivals
+            that any quantized plan must beat.
     """
 
     rows: tuple[Capability, ...]
     edges: tuple[tuple[str, str], ...] = ()
     recipes: tuple[Recipe, ...] = ()
+    float_recipes: tuple[tuple[Recipe, ...], ...] = ()
     _by_id: dict[str, Capability] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -167,6 +170,7 @@ class CapabilityTable:
                 "rows": [[r.op.id, r.op.type, [p.to_json() for p in r.precisions], r.group] for r in self.rows],
                 "edges": sorted(self.edges),
                 "recipes": [r.to_json() for r in self.recipes],
+                "float_recipes": [[r.to_json() for r in several] for several in self.float_recipes],
             }
         )
 
@@ -176,6 +180,7 @@ class CapabilityTable:
             "rows": [r.to_json() for r in self.rows],
             "edges": [list(e) for e in self.edges],
             "recipes": [r.to_json() for r in self.recipes],
+            "float_recipes": [[r.to_json() for r in several] for several in self.float_recipes],
         }
 
     @classmethod
@@ -185,6 +190,7 @@ class CapabilityTable:
             tuple(Capability.from_json(r) for r in data["rows"]),
             tuple((a, b) for a, b in data.get("edges", ())),
             tuple(Recipe.from_json(r) for r in data.get("recipes", ())),
+            tuple(tuple(Recipe.from_json(r) for r in several) for several in data.get("float_recipes", ())),
         )
 
 

@@ -52,7 +52,7 @@ class Plan:
         return digest_of(self.to_json())
 
     @property
-    def is_float(self) -> bool:
+    def is_baseline(self) -> bool:
         """True when the plan changes nothing at all: the fp32 model itself."""
         return not self.precisions and not self.recipes
 

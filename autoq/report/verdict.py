@@ -113,7 +113,7 @@ def verdict_of(
 
 
 def _unaccepted(trials: Sequence[Trial]) -> Answer:
-    quantized = [t for t in trials if not t.plan.is_float]
+    quantized = [t for t in trials if not t.plan.is_baseline]
     if any(t.accepted for t in quantized):
         return Answer.NO_GAIN
     return Answer.NOT_KEPT if quantized else Answer.NOTHING_TRIED
@@ -122,7 +122,7 @@ def _unaccepted(trials: Sequence[Trial]) -> Answer:
 def _sentence(
     answer: Answer, criteria: Sequence[Criterion], objective: Objective, trials: Sequence[Trial], shown: Trial | None
 ) -> str:
-    tried = sum(not t.plan.is_float for t in trials)
+    tried = sum(not t.plan.is_baseline for t in trials)
     if answer is Answer.ACCEPTED and shown is not None:
         return f"Promise kept: {_gain(objective, trials, shown)}, {_losses(criteria, shown)}."
     if answer is Answer.NO_GAIN:

@@ -238,7 +238,7 @@ class ToyAdaptor:
     def apply(self, model: ToyModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> ToyCandidate:
         """The model under a plan."""
         del options
-        if not plan.is_float and calibration is None:
+        if not plan.is_baseline and calibration is None:
             raise TrialError("static quantization needs a calibration")
         return ToyCandidate(self, model, plan)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from autoq.config.data_schema import Dataloader
 from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
-from autoq.core.batch import TensorSpec
+from autoq.core.batch import Inputs, TensorSpec
 from autoq.core.digest import canonical_json
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function, qualified_name
@@ -70,11 +71,10 @@ def setup_of(job: Job, parts: PythonParts = NO_PARTS) -> Setup:
     """
     performance, accuracy = job.evaluation.performance, job.evaluation.accuracy
     loader = accuracy.dataloader if accuracy is not None else None
-    model = parts.model if parts.model is not None else _model_path(job)
     return Setup(
         framework=job.model.framework,
         adaptor=make_adaptor(job.model.framework),
-        source=ModelSource(model, tuple(job.model.inputs), tuple(job.model.outputs)),
+        source=model_source(job, parts),
         open_data=lambda inputs: _open_data(job, parts, inputs),
         sampling_size=job.quantization.calibration.sampling_size,
         latency=LatencySettings(
@@ -89,6 +89,50 @@ def setup_of(job: Job, parts: PythonParts = NO_PARTS) -> Setup:
         seed=job.tuning.random_seed,
         settings={"performance": performance.model_dump(mode="json"), "seed": job.tuning.random_seed},
     )
+
+
+def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
+    """Where a job's model comes from: a file, ``package.module:factory``, or what Python handed over.
+
+    A factory's module may lie beside the job file.
+
+    Raises:
+        ConfigError: The job names no model.
+    """
+    section, model = job.model, parts.model
+    if model is None:
+        if section.path is None:
+            raise ConfigError("the job names no model", hint="give model.path, or hand the model to autoq.fit")
+        model = section.path if is_function_name(section.path) else str(job.resolve(section.path))
+        if is_function_name(section.path) and str(job.base.resolve()) not in sys.path:
+            sys.path.insert(0, str(job.base.resolve()))
+    weights = job.resolve(section.weights) if section.weights is not None else None
+    return ModelSource(
+        model,
+        tuple(section.inputs),
+        tuple(section.outputs),
+        {"weights": weights, "arguments": dict(section.arguments)},
+        lambda: _example(job, parts),
+    )
+
+
+def _example(job: Job, parts: PythonParts) -> Inputs:
+    """The first inputs of the calibration data, or of the evaluation data, as they are before the model is known."""
+    accuracy = job.evaluation.accuracy
+    data: DataSource | None = None
+    for given, name in ((parts.calibration, "calib_dataloader"), (parts.evaluation, "eval_dataloader")):
+        data = data or _python_data(given, name, job, None)
+    loaders = (job.quantization.calibration.dataloader, accuracy.dataloader if accuracy is not None else None)
+    for loader in loaders:
+        if data is None and loader is not None:
+            data = open_dataloader(loader, job.base)
+    batch = next(iter(data.batches()), None) if data is not None else None
+    if batch is None:
+        raise ConfigError(
+            f"framework {job.model.framework} finds a model's ops by running it, and there are no data to run it on",
+            hint="give quantization.calibration.dataloader, or calib_dataloader from Python",
+        )
+    return batch.inputs
 
 
 def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> JobData:
@@ -129,7 +173,7 @@ def _splits(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> dict[
     return {Split.TUNE: tune, Split.HELD_OUT: rest}
 
 
-def _python_data(data: Any, name: str, job: Job, inputs: Sequence[TensorSpec]) -> DataSource | None:
+def _python_data(data: Any, name: str, job: Job, inputs: Sequence[TensorSpec] | None) -> DataSource | None:
     if data is None:
         return None
     accuracy = job.evaluation.accuracy
@@ -171,12 +215,6 @@ def _scoring_settings(job: Job, metrics: Sequence[Metric]) -> str:
 def _source_digest(name: str) -> str:
     file = inspect.getsourcefile(inspect.unwrap(load_function(name)))
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else name
-
-
-def _model_path(job: Job) -> str:
-    if job.model.path is None:
-        raise ConfigError("the job names no model", hint="give model.path, or hand the model to autoq.fit")
-    return str(job.resolve(job.model.path))
 
 
 def metrics_of(job: Job, parts: PythonParts = NO_PARTS) -> Sequence[Metric]:

@@ -98,7 +98,7 @@ def _accepted(session: Session) -> list[Trial]:
     better = (
         t
         for t in session.ledger.finished
-        if t.accepted and not t.plan.is_float and _objective_interval(session, t).low < 1
+        if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1
     )
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
 
@@ -154,7 +154,7 @@ def _objective_interval(session: Session, trial: Trial) -> Interval:
 
 def _nearest(trials: list[Trial]) -> Trial | None:
     """The quantized trial nearest to being chosen: the best that keeps the promise, else the nearest to the limit."""
-    tried = [t for t in trials if t.state is TrialState.COMPLETE and not t.plan.is_float]
+    tried = [t for t in trials if t.state is TrialState.COMPLETE and not t.plan.is_baseline]
     return min(
         tried,
         key=lambda t: (not t.accepted, _objective_of(t) if t.accepted else 0, not t.full, t.excess, _objective_of(t)),

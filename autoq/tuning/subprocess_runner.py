@@ -229,7 +229,7 @@ class SubprocessRunner:
     def _tries_a_plan(self) -> bool:
         with self._lock:
             task = self._queue[0][1] if self._queue else None
-        return isinstance(task, Evaluate) and not task.plan.is_float
+        return isinstance(task, Evaluate) and not task.plan.is_baseline
 
     def _limit_broken(self, child: _Child) -> Failure | None:
         now = time.monotonic()

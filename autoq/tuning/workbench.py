@@ -178,7 +178,7 @@ class Workbench:
         self._keep(())
 
     def _guarded(self, plan: Plan | None, work: Callable[[], Answer]) -> Answer:
-        if plan is not None and plan.is_float:
+        if plan is not None and plan.is_baseline:
             return work()  # the user's own model and data: their error, not a failed trial
         try:
             return work()
@@ -242,7 +242,7 @@ class Workbench:
 
     def _candidate(self, plan: Plan) -> Candidate:
         if plan.digest not in self._candidates:
-            if self._calibration is None and not plan.is_float and self._data.calibration is not None:
+            if self._calibration is None and not plan.is_baseline and self._data.calibration is not None:
                 self._calibrate(lambda _: None)
             self._candidates[plan.digest] = self._adaptor.apply(
                 self._model, plan, self._calibration, self._setup.options

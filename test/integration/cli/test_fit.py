@@ -55,7 +55,7 @@ def test_arrays(model, digits, conf):
     assert result.accepted
     assert len(result.trials) == 2
     assert result.trials[0].scores[0].samples == SAMPLES
-    assert not result.plan.is_float
+    assert not result.plan.is_baseline
 
 
 def test_a_generator_gives_the_same_as_arrays(model, digits, conf, tmp_path):
@@ -174,7 +174,7 @@ def test_nothing_accepted_returns_the_fp32_model(model, digits, conf):
     refused = autoq.fit(model, conf(), digits[0], eval_func=lambda _: next(scores))
     assert not refused.accepted
     assert refused.best is None
-    assert refused.plan.is_float
+    assert refused.plan.is_baseline
     expected = onnxruntime.InferenceSession(str(model)).run(None, {"image": digits[0]})[0]
     assert np.array_equal(refused.model.run(None, {"image": digits[0]})[0], expected)
 

@@ -49,7 +49,7 @@ def test_nothing_good_enough_is_answered_with_fp32_and_the_nearest_attempt(tmp_p
     outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain((5.0,) * 4)))
     assert not outcome.accepted
     assert outcome.attempt is not None
-    assert not outcome.attempt.plan.is_float
+    assert not outcome.attempt.plan.is_baseline
     assert (outcome.model_folder / "toy.json").exists()
 
 

@@ -47,7 +47,7 @@ def test_order_of_recipes_matters() -> None:
 
 
 def test_recipes_alone_are_not_the_float_plan() -> None:
-    assert FP32_PLAN.is_float
+    assert FP32_PLAN.is_baseline
     assert not Plan({}, (Recipe("equalize"),)).is_float
     assert not Plan({"a": int8()}).is_float
 
