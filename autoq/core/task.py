@@ -10,6 +10,16 @@ from typing import Any
 
 from autoq.core.batch import TensorSpec
 from autoq.core.capability import CapabilityTable
+from autoq.core.deployment_task import (
+    DEPLOYMENT_ANSWERS,
+    DEPLOYMENT_TASKS,
+    DeploymentAnswer,
+    DeploymentTask,
+    deployment_answer_from_json,
+    deployment_answer_to_json,
+    deployment_task_from_json,
+    deployment_task_to_json,
+)
 from autoq.core.plan import LatencyEffort, Plan
 from autoq.core.records import Records
 from autoq.core.trial import Failure, FailureKind, Latency
@@ -109,7 +119,7 @@ class Save:
     folder: str
 
 
-Task = Calibrate | Evaluate | Measure | MeasureMemory | Profile | Save
+Task = Calibrate | Evaluate | Measure | MeasureMemory | Profile | Save | DeploymentTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,7 @@ class Saved:
     size_bytes: int
 
 
-Answer = Calibrated | Evaluated | Measured | MemoryMeasured | Profiled | Saved | Failure
+Answer = Calibrated | Evaluated | Measured | MemoryMeasured | Profiled | Saved | DeploymentAnswer | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +216,16 @@ def task_to_json(task: Task) -> dict[str, Any]:
             data |= {"plan": task.plan.to_json(), "folder": task.folder}
         case Calibrate():
             pass
+        case _:
+            data |= deployment_task_to_json(task)
     return data
 
 
 def task_from_json(data: dict[str, Any]) -> Task:
     """Rebuild from `task_to_json`."""
     values = {k: v for k, v in data.items() if k != "type"}
+    if data["type"] in DEPLOYMENT_TASKS:
+        return deployment_task_from_json(data["type"], values)
     if "plan" in values:
         values["plan"] = Plan.from_json(values["plan"])
     if "plans" in values:
@@ -245,6 +259,8 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
             data |= {"seconds": dict(answer.seconds), "overhead": answer.overhead}
         case Calibrated() | MemoryMeasured() | Saved():
             data |= asdict(answer)
+        case _:
+            data |= deployment_answer_to_json(answer)
     return data
 
 
@@ -271,6 +287,8 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
             return Saved(tuple(values["files"]), values["size_bytes"])
         case "MemoryMeasured":
             return MemoryMeasured(values["bytes"])
+        case kind if kind in DEPLOYMENT_ANSWERS:
+            return deployment_answer_from_json(kind, values)
         case _:
             return Calibrated(**values)
 
