@@ -44,6 +44,7 @@ class SessionSettings:
     Attributes:
         threads: Intra-op threads; None for ONNX Runtime's default.
         optimize: False stops after the basic, hardware-independent optimizations.
+        plain: Leave the graph as it is, node by node.
         optimized: Where to write the optimized graph.
         weights: Name of a file beside `optimized` that takes its large weights.
         folder: Where external data of a model given as bytes lie.
@@ -55,6 +56,7 @@ class SessionSettings:
 
     threads: int | None = None
     optimize: bool = True
+    plain: bool = False
     optimized: Path | None = None
     weights: str | None = None
     folder: Path | None = None
@@ -76,6 +78,8 @@ def make_session(model: bytes | Path, settings: SessionSettings = SessionSetting
         options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if settings.optimize else level.ORT_ENABLE_BASIC
+    if settings.plain:
+        options.graph_optimization_level = level.ORT_DISABLE_ALL
     if settings.optimized is not None:
         options.optimized_model_filepath = str(settings.optimized)
     if settings.weights is not None:
