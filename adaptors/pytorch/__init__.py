@@ -1,0 +1,1 @@
+"""What the PyTorch adaptors share: models, inputs and outputs, compilation, artifacts."""
