@@ -1,0 +1,1 @@
+"""The PyTorch 2 export route: torch.export, X86 Inductor quantization, AOTInductor."""
