@@ -41,10 +41,12 @@ class OpSupport:
     Attributes:
         cells: Best first, without fp32.
         inside: The op only pays where one of its operands is quantized already.
+        keeps: It can leave its result quantized.
     """
 
     cells: tuple[Cell, ...]
     inside: bool
+    keeps: bool
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class Support:
     """The table's part for one version range.
 
     Attributes:
+        package: The runtime it speaks of.
         versions: The range, for `Capability.origin`.
         ops: By op label.
     """
 
+    package: str
     versions: str
     ops: Mapping[str, OpSupport]
 
@@ -67,16 +71,24 @@ def support(version: str = ort.__version__) -> Support:
     Raises:
         ModelError: The version is older than all of its ranges.
     """
-    entries = yaml.safe_load(Path(__file__).with_name("capability.yaml").read_text(encoding="utf-8"))
-    for entry in entries:
-        if _numbers(version) >= _numbers(entry["onnxruntime"]):
+    return read_support(Path(__file__).with_name("capability.yaml"), "onnxruntime", version)
+
+
+def read_support(path: Path, package: str, version: str) -> Support:
+    """What a capability file says of a version of a runtime.
+
+    Raises:
+        ModelError: The version is older than all of its ranges.
+    """
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+        if _numbers(version) >= _numbers(entry[package]):
             ops = {name: _op_support(rule) for name, rule in entry["ops"].items()}
-            return Support(entry["onnxruntime"], ops)
-    raise ModelError(f"onnxruntime {version} is too old", hint="pip install --upgrade onnxruntime")
+            return Support(package, entry[package], ops)
+    raise ModelError(f"{package} {version} is too old", hint=f"pip install --upgrade {package}")
 
 
 def capability_table(
-    fusion: Fusion, modes: Iterable[Mode], probed: Costs, notes: Sequence[str] = ()
+    fusion: Fusion, modes: Iterable[Mode], probed: Costs, notes: Sequence[str] = (), known: Support | None = None
 ) -> CapabilityTable:
     """The table of one model.
 
@@ -85,15 +97,16 @@ def capability_table(
         modes: What the format can hold.
         probed: What was measured on this machine; empty when nothing was.
         notes: Of the model, for the error when no op is left.
+        known: What the runtime offers; ONNX Runtime's by default.
 
     Raises:
         ModelError: No op can be quantized; says why.
     """
-    offered, known = frozenset(modes), support()
+    offered, known = frozenset(modes), known or support()
     inside = _inside(fusion, known)
     rows = [_row(op, known, offered, op.id in inside, probed) for op in fusion.ops if op.label in known.ops]
     if not any(len(row.precisions) > 1 for row in rows):
-        raise ModelError("this model has no op that can be quantized", hint=_why_none(fusion, rows, notes))
+        raise ModelError("this model has no op that can be quantized", hint=_why_none(fusion, known, rows, notes))
     ids = {row.op.id for row in rows}
     edges = tuple(e for e in fusion.edges if e[0] in ids and e[1] in ids)
     return CapabilityTable(tuple(rows), edges)
@@ -114,7 +127,7 @@ def _row(op: FusedOp, known: Support, modes: frozenset[Mode], inside: bool, prob
         precisions.append(cell.precision)
         costs.append(probed.get(key, cell.cost))
     measured = any((op.label, p.label) in probed for p in precisions)
-    origin = "probed on this machine" if measured else f"capability.yaml, onnxruntime {known.versions}"
+    origin = "probed on this machine" if measured else f"capability.yaml, {known.package} {known.versions}"
     if not precisions and not note:
         note = f"{op.type} has no {' or '.join(sorted(modes))} form"
     return Capability(Op(op.id, op.type), (*precisions, FP32), None, origin, (*costs, 1.0), note)
@@ -129,20 +142,20 @@ def _inside(fusion: Fusion, known: Support) -> frozenset[str]:
             entry = known.ops.get(op.label)
             if entry is not None and (not entry.inside or stored.intersection(op.operands)):
                 found.add(op.id)
-                if entry.inside or op.type in ("Conv", "Gemm"):
+                if entry.keeps:
                     stored.add(op.output)
         elif index not in fusion.owner and node.input and node.input[0] in stored and passes_through(graph, index):
             stored.update(node.output)
     return frozenset(found)
 
 
-def _why_none(fusion: Fusion, rows: Sequence[Capability], notes: Sequence[str]) -> str:
+def _why_none(fusion: Fusion, known: Support, rows: Sequence[Capability], notes: Sequence[str]) -> str:
     if rows:
         reasons = dict.fromkeys(f"{row.op.type}: {row.note}" for row in rows if row.note)
         return "; ".join([*list(reasons)[:4], *notes])
     types = dict.fromkeys(node.op_type for node in fusion.graph.nodes)
     shown = ", ".join(list(types)[:8])
-    quantizable = ", ".join(support().ops)
+    quantizable = ", ".join(known.ops)
     return "; ".join([f"it has {shown}; float32 ops of these types can be: {quantizable}", *notes])
 
 
@@ -151,13 +164,15 @@ def _op_support(rule: Mapping[str, Any]) -> OpSupport:
     cells: list[Cell] = []
     for mode in (Mode(key) for key in rule if key in (Mode.STATIC, Mode.DYNAMIC)):
         cells += [Cell(_precision(mode, entry), costs.get(mode)) for entry in rule[mode]]
-    return OpSupport(tuple(cells), bool(rule.get("inside", False)))
+    inside = bool(rule.get("inside", False))
+    return OpSupport(tuple(cells), inside, bool(rule.get("keeps", inside)))
 
 
 def _precision(mode: Mode, entry: str | Sequence[str]) -> OpPrecision:
-    granularity, observer = (entry, "minmax") if isinstance(entry, str) else entry
+    granularity, observer, dtype = (*((entry, "minmax") if isinstance(entry, str) else entry), DType.UINT8)[:3]
     weight = None if granularity == "none" else TensorQuant(DType.INT8, Scheme.SYM, Granularity(granularity))
-    activation = TensorQuant(DType.UINT8, Scheme.ASYM, Granularity.PER_TENSOR, Observer(observer))
+    scheme = Scheme.ASYM if dtype == DType.UINT8 else Scheme.SYM
+    activation = TensorQuant(DType(dtype), scheme, Granularity.PER_TENSOR, Observer(observer))
     return OpPrecision(mode, weight, activation)
 
 

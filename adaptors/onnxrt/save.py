@@ -31,11 +31,7 @@ def save(candidate: OnnxCandidate, folder: Path, framework: str) -> Artifact:
     """
     source = candidate.source
     try:
-        if isinstance(source.model, bytes) and source.folder is None:
-            (folder / MODEL).write_bytes(source.model)
-            files = [MODEL]
-        else:
-            files = _save_with_data(source, folder)
+        files = write_model(source, folder)
         description = {
             "framework": framework,
             "onnxruntime": ort.__version__,
@@ -59,14 +55,27 @@ def load_artifact(path: Path, options: RunOptions) -> OnnxCandidate:
     files = external_files(proto, model.parent)
     plan = FP32_PLAN
     if model.parent == path and (path / DESCRIPTION).is_file():
-        plan = _realized(path / DESCRIPTION)
+        plan = read_realized(path / DESCRIPTION)
     try:
         return OnnxCandidate(Source(model, None, total_bytes(model, *files)), plan, None, options)
     except TrialError as error:
         raise ModelError(error.message, where=str(model)) from error
 
 
-def _realized(description: Path) -> Plan:
+def write_model(source: Source, folder: Path) -> list[str]:
+    """Write the model, and its external data if it has any, into a folder; names of the files."""
+    if isinstance(source.model, bytes) and source.folder is None:
+        (folder / MODEL).write_bytes(source.model)
+        return [MODEL]
+    return _save_with_data(source, folder)
+
+
+def read_realized(description: Path) -> Plan:
+    """The plan that a saved model realizes.
+
+    Raises:
+        ModelError: The description cannot be read.
+    """
     try:
         data: dict[str, Any] = json.loads(description.read_text(encoding="utf-8"))
         return Plan.from_json(data["realized"])
