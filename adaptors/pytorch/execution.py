@@ -18,6 +18,25 @@ OUTPUT = "<output>"
 """Consumer of what the model returns."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a leaf module, or of a tensor function outside of all leaf modules.
+
+    Tensors are numbered as they appear; what a function writes in place has a new number afterwards.
+
+    Attributes:
+        name: Path of the module, or name of the function (``aten.add.Tensor``).
+        is_module: Which of the two.
+        inputs: Numbers of the tensors it takes.
+        outputs: Numbers of the tensors it returns.
+    """
+
+    name: str
+    is_module: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Execution:
     """One run of a model.
@@ -28,12 +47,18 @@ class Execution:
         sources: For each, the leaf modules whose results reach it, through functionals and tensor methods as well.
         consumers: Who takes the very tensor that a leaf module returns, each once: the path of a leaf module, the name
             of a tensor function (``aten.add.Tensor``), or `OUTPUT`.
+        steps: Every call in order; the last takes what the model returns.
+        lent: Leaf modules whose parameters are used outside of them as well (by an owner that reads ``child.weight``).
+        reads_values: Whether Python looked at the value of a tensor: the way through may depend on the data.
     """
 
     order: tuple[str, ...] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     consumers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    lent: frozenset[str] = frozenset()
+    reads_values: bool = False
 
     def edges(self, ops: Collection[str]) -> tuple[tuple[str, str], ...]:
         """Which of the named leaf modules feeds which; a path through modules that are not named counts.
@@ -67,7 +92,7 @@ def record(module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tenso
         ModelError: It failed, with the path of the module where it did.
     """
     paths = _paths(module)
-    recorder = _Recorder()
+    recorder = _Recorder(_owners(module, paths))
     handles = []
     for child, path in paths.items():
         leaf = not any(True for _ in child.children())
@@ -88,7 +113,7 @@ def record(module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tenso
     finally:
         for handle in handles:
             handle.remove()
-    recorder.consumed(tree_leaves(_plain(raw)), OUTPUT)
+    recorder.returned([t for t in tree_leaves(_plain(raw)) if isinstance(t, Tensor)])
     return raw, recorder.execution()
 
 
@@ -106,9 +131,16 @@ def describe(args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> str:
 class _Recorder(TorchDispatchMode):
     """Follows tensors through modules and tensor functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Mapping[int, tuple[str, ...]]) -> None:
         super().__init__()
         self.stack: list[tuple[str, bool]] = []
+        self._owners = owners
+        self._numbers = WeakTensorKeyDictionary()
+        self._count = 0
+        self._taken: tuple[int, ...] = ()
+        self._steps: list[Step] = []
+        self._lent: set[str] = set()
+        self._reads_values = False
         self._inside = 0
         self._calls: dict[str, int] = {}
         self._sources: dict[str, dict[str, None]] = {}
@@ -126,6 +158,7 @@ class _Recorder(TorchDispatchMode):
                 sources = self._sources.setdefault(path, {})
                 sources.update(dict.fromkeys(self._origins_of(tensors)))
                 self.consumed(tensors, path)
+                self._taken = self._numbered(tensors)
             self._inside += leaf
 
         return hook
@@ -135,10 +168,11 @@ class _Recorder(TorchDispatchMode):
             self.stack.pop()
             self._inside -= leaf
             if leaf and self._inside == 0:
-                for tensor in tree_leaves(_plain(result)):
-                    if isinstance(tensor, Tensor):
-                        self._origins[tensor] = (path,)
-                        self._makers[tensor] = path
+                tensors = [t for t in tree_leaves(_plain(result)) if isinstance(t, Tensor)]
+                for tensor in tensors:
+                    self._origins[tensor] = (path,)
+                    self._makers[tensor] = path
+                self._steps.append(Step(path, True, self._taken, self._numbered(tensors)))
 
         return hook
 
@@ -149,6 +183,11 @@ class _Recorder(TorchDispatchMode):
             if maker is not None:
                 self._consumers.setdefault(maker, {})[consumer] = None
 
+    def returned(self, tensors: Sequence[Tensor]) -> None:
+        """Note what the model returns."""
+        self.consumed(tensors, OUTPUT)
+        self._steps.append(Step(OUTPUT, False, self._numbered(tensors), ()))
+
     def execution(self) -> Execution:
         """What was seen."""
         return Execution(
@@ -156,22 +195,47 @@ class _Recorder(TorchDispatchMode):
             dict(self._calls),
             {path: tuple(found) for path, found in self._sources.items()},
             {path: tuple(self._consumers.get(path, ())) for path in self._calls},
+            tuple(self._steps),
+            frozenset(self._lent),
+            self._reads_values,
         )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
-        result = func(*args, **(kwargs or {}))
-        if self._inside:
-            return result
         inputs = [t for t in tree_leaves((args, kwargs or {})) if isinstance(t, Tensor)]
+        self._note_lent(inputs)
+        if self._inside:
+            return func(*args, **(kwargs or {}))
+        self._reads_values |= func is torch.ops.aten._local_scalar_dense.default
+        taken = self._numbered(inputs)
+        result = func(*args, **(kwargs or {}))
+        outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        self._steps.append(Step(str(func), False, taken, self._numbered(outputs)))
         self.consumed(inputs, str(func))
         origins = tuple(dict.fromkeys(self._origins_of(inputs)))
         if origins:
-            for tensor in tree_leaves(result):
-                if isinstance(tensor, Tensor):
-                    # In place, the tensor is no longer what the module returned.
-                    self._origins[tensor] = origins
-                    self._makers.pop(tensor, None)
+            for tensor in outputs:
+                # In place, the tensor is no longer what the module returned.
+                self._origins[tensor] = origins
+                self._makers.pop(tensor, None)
         return result
+
+    def _numbered(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+        found = []
+        for tensor in tensors:
+            version, number = self._numbers.get(tensor, (None, 0))
+            if version != tensor._version:
+                self._count += 1
+                number = self._count
+                self._numbers[tensor] = (tensor._version, number)
+            found.append(number)
+        return tuple(found)
+
+    def _note_lent(self, tensors: Sequence[Tensor]) -> None:
+        running = next((path for path, leaf in reversed(self.stack) if leaf), None)
+        for tensor in tensors:
+            owners = self._owners.get(id(tensor), ())
+            if owners and running not in owners:
+                self._lent.update(owners)
 
     def _origins_of(self, tensors: Sequence[Tensor]) -> list[str]:
         return [path for tensor in tensors for path in self._origins.get(tensor, ())]
@@ -180,6 +244,16 @@ class _Recorder(TorchDispatchMode):
 def _paths(module: nn.Module) -> dict[nn.Module, str]:
     # A module reachable by two names goes by the first.
     return {child: path for path, child in module.named_modules()}
+
+
+def _owners(module: nn.Module, paths: Mapping[nn.Module, str]) -> dict[int, tuple[str, ...]]:
+    """The leaf modules that hold a parameter, by its id."""
+    found: dict[int, tuple[str, ...]] = {}
+    for child, path in paths.items():
+        if not any(True for _ in child.children()):
+            for parameter in child.parameters(recurse=False):
+                found[id(parameter)] = (*found.get(id(parameter), ()), path)
+    return found
 
 
 def _plain(value: Any) -> Any:
