@@ -21,9 +21,13 @@ from autoq.core.statistics import Calibration
 
 
 class Format(StrEnum):
-    """How static ops are written: between Quantize and Dequantize nodes, or as quantized operators."""
+    """How static ops are written: between Quantize and Dequantize nodes, or as quantized operators.
+
+    `PORTABLE` is QDQ with operators of the ONNX standard only, so that other runtimes read it.
+    """
 
     QDQ = "qdq"
+    PORTABLE = "portable"
     QOPERATOR = "qoperator"
 
 
@@ -46,7 +50,8 @@ def build(model: OnnxModel, plan: Plan, calibration: Calibration | None, form: F
         raise TrialError(f"recipe '{plan.recipes[0].label}' has to be applied to the model before its precisions")
     emitter = Emitter(fusion.graph)
     ranges = Ranges(calibration, model.memo.setdefault("grids", {}))
-    kernels = Kernels(emitter, ranges, model.memo.setdefault("weights", {}), qdq=form is Format.QDQ)
+    kernels = Kernels(emitter, ranges, model.memo.setdefault("weights", {}), qdq=form is not Format.QOPERATOR)
+    kernels.standard = form is Format.PORTABLE
     wanted = wanted_quantized(fusion, {op.id for op in fusion.ops if plan[op.id].mode is Mode.STATIC})
     for index, node in enumerate(fusion.graph.nodes):
         op = fusion.owner.get(index)

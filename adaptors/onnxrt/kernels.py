@@ -32,6 +32,7 @@ class Kernels:
         self._ranges = ranges
         self._memo = memo
         self._qdq = qdq
+        self.standard = False
         self._dynamic: dict[str, tuple[str, str, str]] = {}
 
     def static(self, op: FusedOp, precision: OpPrecision, *, keep: bool) -> None:
@@ -114,6 +115,9 @@ class Kernels:
 
     def _matmul(self, op: FusedOp, precision: OpPrecision, operands: list[tuple[str, str, str]]) -> None:
         """A float result from two 8-bit operands; the bias is added in float, inside the kernel."""
+        if self.standard:
+            self._standard_matmul(op, precision, operands)
+            return
         node, value = self._node(op), operands[0]
         bias, members, gain = op.bias, op.members[1:], 1.0
         if op.weight is None:
@@ -134,6 +138,21 @@ class Kernels:
         output = self._emitter.graph.nodes[last].output[0]
         self._emitter.add("MatMulIntegerToFloat", inputs, [output], op.id, domain=MICROSOFT)
         self._tail(members)
+
+    def _standard_matmul(self, op: FusedOp, precision: OpPrecision, operands: list[tuple[str, str, str]]) -> None:
+        """A MatMul between dequantize nodes; its bias stays the float node it was."""
+        inputs = [self._dequantized(op, number, operand) for number, operand in enumerate(operands)]
+        if op.weight is not None:
+            weight, name = self._weight(op.weight, "columns", precision.weight, 1)
+            stored = (name, *self._scale(f"{op.id}/weight", weight.scales))
+            inputs.append(self._dequantized(op, len(inputs), stored, axis=1))
+        self._emitter.add("MatMul", inputs, self._node(op).output, op.id)
+        self._tail(op.members[1:])
+
+    def _dequantized(self, op: FusedOp, number: int, stored: tuple[str, str, str], **values: int) -> str:
+        name = self._emitter.fresh(f"{op.id}/operand_{number}")
+        self._emitter.add("DequantizeLinear", stored, [name], f"{op.id}/dequantize_{number}", **values)
+        return name
 
     def _tail(self, members: tuple[int, ...]) -> None:
         for index in members:
