@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoq.adaptors.onnxrt import calibrator, probe, profile, save
+from autoq.adaptors.onnxrt import calibrator, deployed, export, probe, profile, save
 from autoq.adaptors.onnxrt.build import Format, build, observable
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
 from autoq.adaptors.onnxrt.capabilities import capability_table
@@ -17,6 +17,7 @@ from autoq.adaptors.onnxrt.realized import OwnerIndex
 from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, ProbedCell, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.deployment import Coverage, ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
@@ -112,6 +113,34 @@ class OnnxAdaptor:
     def probed(self) -> Sequence[ProbedCell]:
         """What `probe` found here before."""
         return probe.probed()
+
+    def export_onnx(
+        self, model: OnnxModel, plan: Plan, calibration: Calibration | None, file: Path, settings: ExportSettings
+    ) -> ExportedModel:
+        """Write what a plan describes with operators of the ONNX standard only."""
+        return export.export_onnx(model, plan, calibration, file, settings)
+
+    def exported_tensors(
+        self,
+        model: OnnxModel,  # noqa: ARG002
+        plan: Plan,  # noqa: ARG002
+        calibration: Calibration | None,  # noqa: ARG002
+        exported: ExportedModel,
+        tensors: Sequence[str],
+        inputs: Inputs,
+    ) -> Mapping[str, Array]:
+        """What the tensors of an exported file should hold."""
+        return export.exported_tensors(exported, tensors, inputs)
+
+    def coverage(self, file: Path, options: RunOptions) -> Coverage:
+        """Which nodes of an ONNX file run in 8 bits."""
+        return deployed.coverage(file, options)
+
+    def run_tensors(
+        self, file: Path, tensors: Sequence[str], inputs: Inputs, options: RunOptions
+    ) -> Mapping[str, Array]:
+        """Tensors inside an ONNX file, as ONNX Runtime computes them."""
+        return deployed.run_tensors(file, tensors, inputs, options)
 
     @property
     def probe_cache(self) -> Path:
