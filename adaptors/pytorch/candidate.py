@@ -43,7 +43,7 @@ class TorchCandidate:
     realized: Plan
     native: nn.Module
     size_bytes: int
-    options: RunOptions = RunOptions()
+    options: RunOptions = field(default_factory=RunOptions)
     record: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

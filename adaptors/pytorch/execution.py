@@ -200,7 +200,7 @@ class _Recorder(TorchDispatchMode):
             self._reads_values,
         )
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs = [t for t in tree_leaves((args, kwargs or {})) if isinstance(t, Tensor)]
         self._note_lent(inputs)
         if self._inside:
