@@ -92,7 +92,7 @@ def record(module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tenso
         ModelError: It failed, with the path of the module where it did.
     """
     paths = _paths(module)
-    recorder = _Recorder(_owners(module, paths))
+    recorder = _Recorder(_owners(paths))
     handles = []
     for child, path in paths.items():
         leaf = not any(True for _ in child.children())
@@ -246,7 +246,7 @@ def _paths(module: nn.Module) -> dict[nn.Module, str]:
     return {child: path for path, child in module.named_modules()}
 
 
-def _owners(module: nn.Module, paths: Mapping[nn.Module, str]) -> dict[int, tuple[str, ...]]:
+def _owners(paths: Mapping[nn.Module, str]) -> dict[int, tuple[str, ...]]:
     """The leaf modules that hold a parameter, by its id."""
     found: dict[int, tuple[str, ...]] = {}
     for child, path in paths.items():
