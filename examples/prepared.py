@@ -6,22 +6,25 @@ import hashlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from examples.assets import cache_root, digest, digests, publish, receipt_of
 
 
-def prepare(name: str, recipe: tuple[Path, ...], build: Callable[[Path], None]) -> Path:
+def prepare(
+    name: str, recipe: tuple[Path, ...], build: Callable[[Path], None], facts: Mapping[str, str] | None = None
+) -> Path:
     """The folder of that name, built unless it is there intact and its recipe is the same.
 
     Args:
         name: Name of the folder below the cache.
         recipe: Files that decide the content: the script that builds it, and what it copies.
         build: Writes the content into an empty folder.
+        facts: What else decides the content: settings, versions of libraries, checksums of data.
     """
     target = cache_root() / name
-    wanted = _recipe_digest(recipe)
+    wanted = _recipe_digest(recipe, facts or {})
     receipt = receipt_of(target)
     if receipt is not None and receipt.get("recipe") == wanted:
         return target
@@ -37,5 +40,6 @@ def prepare(name: str, recipe: tuple[Path, ...], build: Callable[[Path], None]) 
     return target
 
 
-def _recipe_digest(recipe: tuple[Path, ...]) -> str:
-    return hashlib.sha256("\n".join(digest(p) for p in recipe).encode()).hexdigest()
+def _recipe_digest(recipe: tuple[Path, ...], facts: Mapping[str, str]) -> str:
+    lines = [*(digest(p) for p in recipe), *(f"{name}: {fact}" for name, fact in sorted(facts.items()))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
