@@ -48,7 +48,9 @@ class QdqGraph:
         found = {t.name: t for t in self.proto.graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant":
-                found |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
+                value = next((a.t for a in node.attribute if a.name == "value"), None)
+                if value is not None:
+                    found[node.output[0]] = value
         return found
 
     def array(self, name: str) -> NDArray[Any]:

@@ -169,7 +169,7 @@ def _residual_add(graph: QdqGraph) -> Found:
         elif not others:
             yield (
                 node.name,
-                "neither input is quantized: quantize one, and this Add is fused with the other's convolution",
+                "neither input is quantized: quantize one to fuse this Add with the other's convolution",
             )
 
 
