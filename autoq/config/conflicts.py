@@ -48,6 +48,7 @@ def conflicts(job: Job) -> Iterator[Conflict]:
     yield from _metrics(job)
     yield from _tuning(job)
     yield from _runner(job)
+    yield from _deployment(job)
 
 
 def _approach(job: Job) -> Iterator[Conflict]:
@@ -121,6 +122,16 @@ def _option_names(strategy: str) -> list[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return [p.name for p in parameters if p.name not in ("space", "costs", "seed")]
+
+
+def _deployment(job: Job) -> Iterator[Conflict]:
+    deployment, approach = job.deployment, job.quantization.approach
+    if deployment is not None and deployment.profile is not None and Mode.STATIC not in MODES[approach]:
+        yield Conflict(
+            ("deployment", "profile"),
+            f"profile {deployment.profile} takes ranges fixed by calibration, and approach {approach} has none",
+            f"write approach: {STATIC}, or leave the profile out",
+        )
 
 
 def _runner(job: Job) -> Iterator[Conflict]:

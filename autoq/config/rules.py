@@ -14,6 +14,7 @@ from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.criterion import Criterion, Guarantee, Tolerance
 from autoq.core.errors import ConfigError
 from autoq.core.objective import Objective, Quantity
+from autoq.core.profile import PROFILES
 from autoq.core.space import OpRule, Space, SpaceRules, TensorRule, match_names
 from autoq.core.suggest import did_you_mean
 
@@ -41,7 +42,29 @@ def space(job: Job, table: CapabilityTable) -> Space:
         ModelError: No op is left that could be quantized.
     """
     check_patterns(job, table)
+    table = profiled(job, table)
     return Space.of(table, space_rules(job))
+
+
+def profiled(job: Job, table: CapabilityTable) -> CapabilityTable:
+    """What the job's deployment profile takes of a capability table.
+
+    Raises:
+        ConfigError: Nothing quantized is left.
+    """
+    name = job.deployment.profile if job.deployment is not None else None
+    if name is None:
+        return table
+    restricted = PROFILES[name].restrict(table)
+    if all(precision.is_float for row in restricted for precision in row.precisions):
+        offered = dict.fromkeys(p.label for row in table for p in row.precisions if not p.is_float)
+        raise ConfigError(
+            f"framework {job.model.framework} has nothing for this model that profile {name} takes "
+            f"({PROFILES[name].summary})",
+            where=job.where("deployment", "profile"),
+            hint=f"it has: {'; '.join(offered) or 'nothing quantized'}; choose another framework or profile",
+        )
+    return restricted
 
 
 def check_patterns(job: Job, table: CapabilityTable) -> None:

@@ -17,6 +17,7 @@ from autoq.config.data_schema import (
     PythonDataset,
     TableDataset,
 )
+from autoq.config.deployment_schema import DeploymentSection
 from autoq.config.positions import Origin
 from autoq.config.section import Argument, NamedSection, Quantity, Section, Text, named, named_list, one_or_many
 from autoq.config.sizes import Bytes
@@ -31,6 +32,7 @@ __all__ = [
     "CriterionSection",
     "Dataloader",
     "Dataset",
+    "DeploymentSection",
     "EvaluationSection",
     "ExitPolicySection",
     "Framework",
@@ -285,6 +287,9 @@ class Job(Section):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection, description="Accuracy and speed.")
     tuning: TuningSection = Field(default_factory=TuningSection, description="How plans are searched and judged.")
     runner: RunnerSection = Field(default_factory=RunnerSection, description="Where trials run.")
+    deployment: DeploymentSection | None = Field(
+        None, description="Where the tuned model will run; it is exported and scored there again."
+    )
     base: Path = Field(default=Path(), exclude=True, description="Folder that relative paths start from.", repr=False)
 
     _origin: Origin = PrivateAttr(default_factory=Origin)

@@ -24,6 +24,7 @@ from autoq.data.source import DataSource
 from autoq.data.sources import open_data, open_dataloader, split
 from autoq.evaluation.metrics import Metric, make_metrics
 from autoq.evaluation.postprocess import Postprocess, make_postprocess
+from autoq.tuning.deployment.gate import DeploymentSettings
 from autoq.tuning.judge import Judge
 from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer, told_as
 from autoq.tuning.tuner import TuningSettings
@@ -255,4 +256,12 @@ def settings_of(job: Job, parts: PythonParts = NO_PARTS) -> TuningSettings:
         seed=job.tuning.random_seed,
         make_judge=lambda description: judge_of(job, description.metrics, metrics),
         reuse=parts.eval_func is None and parts.postprocess is None,
+        deployment=_deployment_of(job),
     )
+
+
+def _deployment_of(job: Job) -> DeploymentSettings | None:
+    section = job.deployment
+    if section is None:
+        return None
+    return DeploymentSettings(tuple(section.runtimes), section.profile, section.opset, section.tolerance)

@@ -33,6 +33,16 @@ class Judge:
         self._metrics = metrics
         self._seed = seed
 
+    @property
+    def metrics(self) -> Sequence[Metric] | None:
+        """The metrics; None for a black-box function."""
+        return self._metrics
+
+    @property
+    def seed(self) -> int:
+        """Seed of the bootstrap."""
+        return self._seed
+
     def scores(self, records: Mapping[str, Records], baseline: Mapping[str, Records]) -> tuple[MetricScore, ...]:
         """One score per criterion, paired with as many baseline samples as there are records.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from autoq.core.criterion import Criterion
+from autoq.core.deployed import Deployment
 from autoq.core.objective import Objective
 from autoq.core.space import Space
 from autoq.core.task import Description, Progress
@@ -54,6 +55,7 @@ class TuningOutcome:
         folder: The job's folder.
         model_folder: Where the chosen model lies (fp32 when nothing was accepted).
         attempt_folder: Where the attempt lies, if there is one.
+        deployment: What the deployment gate found; None where the job has no such section.
     """
 
     job_id: str
@@ -75,6 +77,7 @@ class TuningOutcome:
     folder: Path
     model_folder: Path
     attempt_folder: Path | None = None
+    deployment: Deployment | None = None
 
     @property
     def accepted(self) -> bool:

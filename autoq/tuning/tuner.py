@@ -19,6 +19,7 @@ from autoq.core.task import Calibrate, Description
 from autoq.core.trial import Failure
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
+from autoq.tuning.deployment.gate import DeploymentSettings, deploy
 from autoq.tuning.finish import choose_finalist, held_out_of, memory_of
 from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
@@ -41,6 +42,7 @@ class TuningSettings:
         make_judge: From the description to the judge.
         reuse: Whether scores of other jobs with the same evidence may be used: not where Python code that cannot be
             compared takes part in scoring.
+        deployment: Where the tuned model will run, or None.
     """
 
     framework: str
@@ -51,6 +53,7 @@ class TuningSettings:
     seed: int
     make_judge: Callable[[Description], Judge]
     reuse: bool = True
+    deployment: DeploymentSettings | None = None
 
 
 class Tuner:
@@ -167,12 +170,14 @@ class Tuner:
             return strategy, STOPPED
 
     def _finish(self, session: Session, strategy: Strategy | None, reason: str) -> TuningOutcome:
-        desk, folder = self._desk, self._folder
+        desk, folder, settings = self._desk, self._folder, self._settings
         best, attempt = choose_finalist(session)
         held_out = held_out_of(session, best or attempt)
         memory = memory_of(session, best)
+        wanted = settings.deployment
+        deployment = deploy(session, best or attempt, wanted, folder.folder) if wanted is not None else None
         with desk.undisturbed(), desk.phase("save"):
-            framework = self._settings.framework
+            framework = settings.framework
             save_plan(desk, best.plan if best is not None else FP32_PLAN, folder.model, framework)
             if attempt is not None:
                 save_plan(desk, attempt.plan, folder.attempt, framework)
@@ -198,4 +203,5 @@ class Tuner:
             folder=folder.folder,
             model_folder=folder.model,
             attempt_folder=folder.attempt if attempt is not None else None,
+            deployment=deployment,
         )

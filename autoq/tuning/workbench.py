@@ -47,6 +47,7 @@ from autoq.core.trial import Failure, FailureKind, Latency
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
+from autoq.tuning.deployment.bench import Access, DeploymentBench
 from autoq.tuning.environment import describe_environment, processor, versions
 from autoq.tuning.instances import measure_instances
 from autoq.tuning.memory import measure_memory
@@ -172,6 +173,39 @@ class Workbench:
                 return self._guarded(None, lambda: self._profile(task.plan))
             case Save():
                 return self._guarded(None, lambda: self._save(task))
+            case _:
+                return self._guarded(None, lambda: self._deployment(progress).handle(task, progress))
+
+    def _deployment(self, progress: ProgressListener) -> DeploymentBench:
+        setup, settings = self._setup, self._setup.latency
+
+        def calibration() -> Calibration | None:
+            if self._calibration is None and self._data.calibration is not None:
+                self._calibrate(progress)
+            return self._calibration
+
+        return DeploymentBench(
+            Access(
+                setup.framework,
+                self._adaptor,
+                self._model,
+                calibration,
+                lambda plan: self._candidate(plan),
+                self._data.scorer,
+                self._data.latency,
+                self._inputs,
+                lambda runs, reference: interleave(
+                    runs,
+                    reference,
+                    warmup=settings.warmup,
+                    confidence=settings.confidence,
+                    seed=setup.seed,
+                    clock=self._clock,
+                    **settings.effort(LatencyEffort.QUICK),
+                ),
+                setup.options,
+            )
+        )
 
     def close(self) -> None:
         """Release every candidate."""
