@@ -16,5 +16,6 @@ setup(
         "autoq.store": ["migrations/*", "migrations/versions/*", "*.ini"],
         "autoq.yaml_templates": ["*.yaml"],
         "autoq.adaptors.onnxrt": ["capability.yaml"],
+        "autoq.adaptors.openvino": ["capability.yaml"],
     },
 )

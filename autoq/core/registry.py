@@ -52,6 +52,12 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
         f"{_ONNXRT}:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format", (STATIC, AUTO)
     ),
     "onnxrt_integerops": AdaptorEntry(f"{_ONNXRT}:integerops", "onnxrt", "ONNX Runtime, dynamic", (DYNAMIC,)),
+    "openvino": AdaptorEntry(
+        "autoq.adaptors.openvino.adaptor:OpenVinoAdaptor",
+        "openvino",
+        "OpenVINO CPU runtime, ONNX models, static",
+        (STATIC, AUTO),
+    ),
     "toy": AdaptorEntry(
         "autoq.testing.toy:ToyAdaptor",
         "",

@@ -1,0 +1,1 @@
+"""The OpenVINO backend: ONNX models on OpenVINO's CPU runtime."""

@@ -1,0 +1,165 @@
+"""A model compiled by OpenVINO, ready to run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from onnx import ModelProto
+
+from autoq.adaptors.onnxrt.candidate import Source, feed
+from autoq.adaptors.onnxrt.model import OnnxModel
+from autoq.adaptors.onnxrt.reading import external_files
+from autoq.adaptors.openvino.build import Quantized
+from autoq.adaptors.openvino.realized import ExecutedNode, executed, realized_plan
+from autoq.adaptors.openvino.runtime import CompileSettings, compile_model, read_model, reason, specs
+from autoq.core.adaptor import RunOptions
+from autoq.core.batch import Array, Inputs, Outputs
+from autoq.core.errors import AutoqError, DataError, TrialError
+from autoq.core.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a candidate was built from.
+
+    Attributes:
+        model: The fp32 model.
+        quantized: What the plan quantized; None for the model as it was given.
+    """
+
+    model: OnnxModel
+    quantized: Quantized | None
+
+
+class OpenVinoCandidate:
+    """A compiled model and what is known of it.
+
+    Args:
+        source: The model: ONNX, as bytes or a file, or a file in OpenVINO's own format.
+        plan: What was asked for.
+        settings: How it is compiled.
+        names: Names of its inputs and outputs, in order; OpenVINO's own by default.
+        origin: What it was built from, to read back what is realized; None when `plan` is known to be realized.
+
+    Raises:
+        TrialError: OpenVINO cannot load it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan,
+        settings: CompileSettings,
+        names: tuple[Sequence[str], Sequence[str]] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self.source = source
+        self.plan = plan
+        self.settings = settings
+        self.origin = origin
+        try:
+            self._compiled: ov.CompiledModel | None = compiled(source, settings)
+            self._request: ov.InferRequest | None = self._compiled.create_infer_request()
+            inputs, outputs = names if names is not None else (None, None)
+            self._inputs = specs(self._compiled.inputs, inputs)
+            self._outputs = specs(self._compiled.outputs, outputs)
+        except AutoqError:
+            raise
+        except Exception as error:
+            raise TrialError(f"OpenVINO cannot load the model this plan makes: {reason(error)}") from error
+
+    @cached_property
+    def realized(self) -> Plan:
+        """What really runs: ops without an 8-bit kernel are left out."""
+        if self.origin is None:
+            return self.plan
+        return realized_plan(self.plan, self.origin.model.fusion, self.origin.quantized, self.executed)
+
+    @cached_property
+    def executed(self) -> tuple[ExecutedNode, ...]:
+        """The nodes that run, with the precision each computes in."""
+        return executed(self.native)
+
+    @property
+    def int8_nodes(self) -> int:
+        """How many nodes compute on 8-bit values."""
+        return sum(node.is_int8 for node in self.executed)
+
+    @property
+    def native(self) -> ov.CompiledModel:
+        """The compiled model."""
+        if self._compiled is None:
+            raise TrialError("this candidate was closed")
+        return self._compiled
+
+    @property
+    def options(self) -> RunOptions:
+        """How it runs."""
+        return RunOptions(self.settings.threads)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the model with its weights."""
+        return self.source.size_bytes
+
+    def predict(self, inputs: Inputs) -> Outputs:
+        """Run one batch.
+
+        Raises:
+            DataError: Wrong names, shapes or dtypes.
+            TrialError: The runtime failed.
+        """
+        if self._request is None:
+            raise TrialError("this candidate was closed")
+        fed = self.checked(inputs)
+        try:
+            results = self._request.infer(dict(enumerate(fed)), share_inputs=True)
+        except Exception as error:
+            raise TrialError(f"OpenVINO failed: {reason(error)}") from error
+        return {spec.name: np.asarray(results[i]) for i, spec in enumerate(self._outputs)}
+
+    def checked(self, inputs: Inputs) -> list[Array]:
+        """Arrays in the order of the inputs.
+
+        Raises:
+            DataError: Wrong names, shapes or dtypes. OpenVINO itself would convert dtypes without a word.
+        """
+        fed: Mapping[str, Array] = feed(inputs, self._inputs)
+        for spec in self._inputs:
+            array = fed[spec.name]
+            if not spec.accepts(array):
+                raise DataError(
+                    f"input '{spec.name}' takes {spec.dtype} {spec.shape}, not {array.dtype} {array.shape}",
+                    where=spec.name,
+                )
+        return [np.require(fed[spec.name], requirements="C") for spec in self._inputs]
+
+    def close(self) -> None:
+        """Release the compiled model."""
+        self._request = None
+        self._compiled = None
+
+
+def compiled(source: Source, settings: CompileSettings) -> ov.CompiledModel:
+    """A model compiled from its source. Raises whatever OpenVINO raises."""
+    if isinstance(source.model, Path) or source.folder is None:
+        return compile_model(read_model(source.model), settings)
+    # OpenVINO finds weights in other files only from a file of its own beside them.
+    proto = ModelProto.FromString(source.model)
+    scratch = Path(tempfile.mkdtemp(prefix="autoq-openvino-"))
+    try:
+        for file in external_files(proto, source.folder):
+            link = scratch / file.relative_to(source.folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.resolve())
+        (scratch / "model.onnx").write_bytes(source.model)
+        return compile_model(read_model(scratch / "model.onnx"), settings)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""What really runs, read from the graph OpenVINO executes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import openvino as ov
+
+from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
+from autoq.adaptors.openvino.build import Quantized, safe_name
+from autoq.core.capability import Recipe
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, OpPrecision
+
+BF16 = Recipe("bf16")
+
+_INT8 = frozenset({"i8", "u8"})
+
+# They convert or move values for the ops around them.
+_HELPERS = frozenset({"Const", "Input", "Output", "FakeQuantize", "Convert", "Reorder", "Reshape", "Transpose"})
+
+# What OpenVINO's ONNX reader calls the product of an op that also adds a bias.
+_PRODUCT = re.compile(r"/WithoutBiases$")
+
+
+@dataclass(frozen=True)
+class ExecutedNode:
+    """One node of the graph that runs.
+
+    Attributes:
+        name: Its name, as the profiler tells it.
+        kind: Its kind, e.g. ``Convolution`` or ``FullyConnected``.
+        precision: What it computes in, e.g. ``f32``, ``bf16``, ``u8``, ``i8``.
+        kernel: The kernel, e.g. ``brgconv_avx512_I8``.
+        origins: Names of the nodes of the model it was made from, in the order they were fused.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    kernel: str
+    origins: tuple[str, ...]
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether it only converts or moves values."""
+        return self.kind in _HELPERS
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether it computes on 8-bit values."""
+        return not self.is_helper and self.precision in _INT8
+
+
+def executed(compiled: ov.CompiledModel) -> tuple[ExecutedNode, ...]:
+    """Nodes of the graph that runs, in execution order, without inputs, outputs and constants."""
+    return tuple(node for node in _nodes(compiled) if node.kind not in ("Const", "Input", "Output"))
+
+
+class OwnerIndex:
+    """Finds the ops that an executed node came from."""
+
+    def __init__(self, fusion: Fusion) -> None:
+        self._owner: dict[str, FusedOp] = {}
+        self._anchor: dict[str, FusedOp] = {}
+        for op in fusion.ops:
+            for index in op.members:
+                node = fusion.graph.nodes[index]
+                # A node whose result leaves the model is called after the result.
+                names = {safe_name(name): op for name in (node.name, *node.output) if name}
+                self._owner |= names
+                if index == op.anchor:
+                    self._anchor |= names
+
+    def first(self, node: ExecutedNode) -> FusedOp | None:
+        """The first op that is part of an executed node."""
+        found = (self._owner.get(_PRODUCT.sub("", name)) for name in node.origins)
+        return next((op for op in found if op is not None), None)
+
+    def works(self, node: ExecutedNode) -> Iterator[FusedOp]:
+        """Ops whose work an executed node does."""
+        for name in node.origins:
+            op = self._anchor.get(_PRODUCT.sub("", name))
+            if op is not None:
+                yield op
+
+
+def realized_plan(plan: Plan, fusion: Fusion, quantized: Quantized | None, nodes: Sequence[ExecutedNode]) -> Plan:
+    """`plan` without the ops for which no 8-bit kernel runs, and without bf16 where nothing runs in it."""
+    index = OwnerIndex(fusion)
+    ran = {op.id for node in nodes if node.is_int8 for op in index.works(node)}
+    kept = {op: _as_built(op, precision, quantized) for op, precision in plan.precisions.items() if op in ran}
+    bf16 = any(node.precision == "bf16" for node in nodes)
+    return Plan(kept, tuple(r for r in plan.recipes if r != BF16 or bf16))
+
+
+def _as_built(op: str, precision: OpPrecision, quantized: Quantized | None) -> OpPrecision:
+    """The precision with the grid its input really has: the first op that reads a tensor decides."""
+    roots = quantized.roots.get(op, ()) if quantized is not None else ()
+    if quantized is None or not roots or precision.activation is None:
+        return precision
+    return OpPrecision(Mode.STATIC, precision.weight, quantized.grids[roots[0]].quant)
+
+
+def _nodes(compiled: ov.CompiledModel) -> Iterator[ExecutedNode]:
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info: Mapping[str, Any] = node.get_rt_info()
+        told = {key: _text(info, key) for key in ("layerType", "runtimePrecision", "primitiveType")}
+        origins = tuple(name for name in _text(info, "originalLayersNames").split(",") if name)
+        yield ExecutedNode(
+            node.get_friendly_name(), told["layerType"], told["runtimePrecision"], told["primitiveType"], origins
+        )
+
+
+def _text(info: Mapping[str, Any], key: str) -> str:
+    return str(info[key].astype(str)) if key in info else ""
