@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoq.adaptors.pytorch.compile import compile_package
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import running
+from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.outputs import flatten, to_numpy
+from autoq.adaptors.pytorch.package import Package
 from autoq.adaptors.pytorch.signature import Signature
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Inputs, Outputs, TensorSpec
@@ -94,3 +97,76 @@ def _bytes(value: Any, seen: set[int]) -> int:
     if value.is_quantized and value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams):
         size += 16 * value.q_per_channel_scales().numel()
     return size
+
+
+@dataclass(eq=False, kw_only=True)
+class CompiledCandidate(TorchCandidate):
+    """Runs an AOTInductor package.
+
+    Attributes:
+        package: The package; `TorchCandidate.run` calls it, `TorchCandidate.native` is the module it was made of.
+    """
+
+    package: Package
+
+
+@dataclass(eq=False, kw_only=True)
+class CompilableCandidate(TorchCandidate):
+    """Scored uncompiled, deployed compiled.
+
+    Attributes:
+        model: The model it was built from.
+        autocast: Compile under CPU autocast to bfloat16.
+        read_back: What is realized in a package; without it, the same as here.
+    """
+
+    model: TorchModel
+    autocast: bool = False
+    read_back: Callable[[Package], Plan] | None = None
+    _compiled: CompiledCandidate | None = field(default=None, init=False, repr=False)
+
+    def compiled(self) -> CompiledCandidate:
+        """The deployed form: one package, compiled the first time.
+
+        Raises:
+            TrialError: It does not compile.
+        """
+        if self._compiled is None:
+            package = compile_package(self.native, self.model, self.options.threads, autocast=self.autocast)
+            self._compiled = compiled_candidate(self, package)
+        return self._compiled
+
+    @property
+    def compile_seconds(self) -> float | None:
+        """What compiling took; None before."""
+        return self._compiled.package.seconds if self._compiled is not None else None
+
+    def close(self) -> None:
+        """Release the model and its compiled form."""
+        super().close()
+        if self._compiled is not None:
+            self._compiled.close()
+
+
+def compiled_candidate(source: CompilableCandidate, package: Package) -> CompiledCandidate:
+    """The deployed form of a candidate."""
+    names = [spec.name for spec in source.outputs]
+    signature = source.signature
+
+    def run(*args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
+        tensors = (*args, *(kwargs[name] for name in signature.names[signature.positional :]))
+        return dict(zip(names, package(*tensors), strict=True))
+
+    return CompiledCandidate(
+        run=run,
+        signature=signature,
+        outputs=source.outputs,
+        plan=source.plan,
+        realized=source.read_back(package) if source.read_back is not None else source.realized,
+        native=source.native,
+        size_bytes=package.size_bytes,
+        options=source.options,
+        record=source.record,
+        notes=(*source.notes, *package.notes),
+        package=package,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import warnings
 from collections.abc import Iterator
@@ -103,3 +104,17 @@ def copy_of(module: M, *, share_weights: bool = False) -> M:
             hint="keep locks, files, generators and tensors with gradients out of the module's attributes",
         ) from error
     return duplicate.eval()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Exporting and compiling: what the framework's own code warns of or logs stays away from the user."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(torch|torchao|copyreg)(\.|$)")
+            yield
+    finally:
+        logger.setLevel(level)

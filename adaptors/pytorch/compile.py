@@ -1,0 +1,136 @@
+"""Export and ahead-of-time compilation, with a batch of any size where the model allows it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch._inductor import config
+
+from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.flat import Flat
+from autoq.adaptors.pytorch.guard import guarded, quiet
+from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
+from autoq.adaptors.pytorch.signature import BATCH
+from autoq.core.batch import TensorSpec
+from autoq.core.errors import TrialError
+
+COMPILERS = ("g++", "clang++", "c++")
+
+
+def compiler() -> str | None:
+    """The C++ compiler that will be used, or None when there is none."""
+    return next((found for name in COMPILERS if (found := shutil.which(name))), None)
+
+
+def export(
+    module: nn.Module, model: TorchModel, *, autocast: bool = False
+) -> tuple[torch.export.ExportedProgram, tuple[TensorSpec, ...], tuple[str, ...]]:
+    """Capture a module as a graph, with the batch of any size where possible.
+
+    Args:
+        module: Has the model's ``forward``.
+        model: Gives signature and example.
+        autocast: Capture it under CPU autocast to bfloat16.
+
+    Returns:
+        The program, which takes the inputs in order and returns a tuple of outputs in order; what it takes; and notes.
+
+    Raises:
+        TrialError: The module cannot be captured, e.g. for control flow that depends on data.
+    """
+    flat = Flat(module, model.signature, autocast=autocast)
+    args, kwargs = model.example
+    example = _two_samples((*args, *kwargs.values()))
+    batch = torch.export.Dim(BATCH)
+    try:
+        with quiet():
+            program = torch.export.export(flat, example, dynamic_shapes=(tuple({0: batch} for _ in example),))
+        return program, _specs(model, example, BATCH), ()
+    except Exception as error:
+        # The exporter raises errors of many kinds; the second attempt tells whether the batch was the reason.
+        reason = error
+    own = (*args, *kwargs.values())
+    try:
+        with quiet():
+            program = torch.export.export(flat, own)
+    except Exception as error:
+        raise TrialError(
+            f"torch.export cannot capture the model: {type(error).__name__}: {first_line(error)}",
+            where=_place(error),
+            hint="control flow that depends on data, or on shapes, cannot be compiled; run it uncompiled",
+        ) from error
+    size = int(own[0].shape[0])
+    note = f"compiled for batches of exactly {size}: with a batch of any size, torch.export says: {first_line(reason)}"
+    return program, _specs(model, own, size), (note,)
+
+
+def compile_package(module: nn.Module, model: TorchModel, threads: int | None, *, autocast: bool = False) -> Package:
+    """Compile a module ahead of time for this machine.
+
+    Args:
+        module: Has the model's ``forward``.
+        model: Gives signature and example.
+        threads: Threads its kernels use; None for torch's own number.
+        autocast: Under CPU autocast to bfloat16.
+
+    Raises:
+        TrialError: It cannot be captured or compiled, or there is no C++ compiler.
+    """
+    if compiler() is None:
+        raise TrialError("there is no C++ compiler here", hint="install g++ or clang++, or remove the recipe 'compile'")
+    started = time.perf_counter()
+    count = threads if threads is not None else torch.get_num_threads()
+    scratch = Scratch()
+    file, exported = scratch.folder / PACKAGE, scratch.folder / PROGRAM
+    with guarded(count):
+        program, inputs, notes = export(module, model, autocast=autocast)
+        try:
+            with quiet():
+                torch.export.save(program, exported)
+            compile_program(program, file, count)
+        except Exception as error:
+            raise TrialError(
+                f"the model does not compile: {type(error).__name__}: {first_line(error)}", where=_place(error)
+            ) from error
+    package = load_package(file, inputs, count, program=exported, notes=notes, scratch=scratch)
+    return replace(package, seconds=time.perf_counter() - started)
+
+
+def compile_program(program: torch.export.ExportedProgram, file: Path, threads: int) -> None:
+    """Write the AOTInductor package of a program."""
+    with quiet(), torch.no_grad(), config.patch(_settings(threads)):
+        torch._inductor.aoti_compile_and_package(program, package_path=str(file))
+
+
+def _settings(threads: int) -> dict[str, object]:
+    # Freezing folds constants and packs weights. One compiler process at a time: tuning may share the machine.
+    return {"freezing": True, "compile_threads": 1, "cpp.threads": threads}
+
+
+def _two_samples(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """A batch of two: an axis of one counts as fixed."""
+    return tuple(torch.cat([t, t]) if t.shape[0] == 1 else t for t in tensors)
+
+
+def _specs(model: TorchModel, example: Sequence[Tensor], batch: int | str) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(spec.name, spec.dtype, (batch, *tensor.shape[1:]))
+        for spec, tensor in zip(model.inputs, example, strict=True)
+    )
+
+
+def _place(error: BaseException) -> str | None:
+    """The line of the user's code that the exporter names."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    found = [line for line in lines if line.startswith('File "') and "/torch/" not in line]
+    if not found:
+        return None
+    path, _, rest = found[-1].removeprefix('File "').partition('", line ')
+    return f"{path}:{rest.partition(',')[0].strip()}"

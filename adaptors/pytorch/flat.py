@@ -1,0 +1,72 @@
+"""A model with tensors only on both sides: what compilers and file formats take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoq.adaptors.pytorch.outputs import flatten
+from autoq.adaptors.pytorch.signature import Signature
+
+
+class Flat(nn.Module):
+    """Takes the model's inputs in order, returns a tuple of its outputs in order, bfloat16 ones as float32.
+
+    Args:
+        model: Any module with the signature's ``forward``.
+        signature: How inputs are passed.
+        autocast: Run under CPU autocast to bfloat16.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature, *, autocast: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self._signature = signature
+        self._autocast = autocast
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of `outputs.flatten`, without names."""
+        args, kwargs = self._signature.split(tensors)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
+            found = flatten(self.model(*args, **kwargs))
+        return tuple(t.float() if t.dtype == torch.bfloat16 else t for t in found.values())
+
+
+class InBfloat16(nn.Module):
+    """A bfloat16 model that takes what its float32 original takes.
+
+    Args:
+        model: A copy that may be converted.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.bfloat16()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own outputs, floats in bfloat16."""
+        return self.model(*(_narrow(a) for a in args), **{name: _narrow(a) for name, a in kwargs.items()})
+
+
+class Autocast(nn.Module):
+    """A float32 model whose convolutions and matrix products run in bfloat16.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own outputs."""
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.model(*args, **kwargs)
+
+
+def _narrow(value: Any) -> Any:
+    return value.to(torch.bfloat16) if isinstance(value, Tensor) and value.is_floating_point() else value
