@@ -41,9 +41,8 @@ def profile(candidate: OpenVinoCandidate, origin: Origin, inputs: Inputs) -> OpC
         nodes = executed(model)
     except Exception as error:
         raise TrialError(f"profiling failed: {reason(error)}") from error
-    return _costs(
-        nodes, {name: statistics.median(times) for name, times in seconds.items()}, OwnerIndex(origin.model.fusion)
-    )
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return _costs(nodes, medians, OwnerIndex(offered(origin.model.fusion)))
 
 
 def _costs(nodes: tuple[ExecutedNode, ...], seconds: dict[str, float], index: OwnerIndex) -> OpCosts:
