@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
 from autoq.core.plan import Proposal
 from autoq.core.precision import Granularity, Mode, Observer, OpPrecision
@@ -32,7 +33,7 @@ _MOST_OF = 0.6
 
 @dataclass(frozen=True)
 class _Point:
-    """A place in the space: the choice of every unit, and the trial that was made of it."""
+    """A place in the space: the choice of every unit and the recipes, and the trial that was made of it."""
 
     choices: Mapping[str, int]
     trial: Trial
@@ -40,6 +41,10 @@ class _Point:
     @property
     def cost(self) -> float:
         return self.trial.objective if self.trial.objective is not None else float("inf")
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        return self.trial.plan.recipes
 
 
 Step = Generator[Proposal, Trial, _Point]
@@ -50,12 +55,13 @@ class Basic(Sequential):
 
     1. The fully quantized plan, and where it loses too much its variants: one style (mode, granularity,
        observer) for all ops that have it. Styles of another mode are tried in any case: they differ in speed.
+       So are the recipes that may act on a plan as a whole (e.g. what is left in float runs in bf16).
     2. Op types in float, where that is faster.
     3. When the limit does not hold: prefixes, suffixes and blocks in float, ranked by accuracy won per
        latency lost; accumulated until the limit holds. Then single ops, where regions were not enough.
        Regions that cannot beat what is already accepted, by the measured seconds of their ops, are left out.
     4. When it holds: parts of what runs in float are quantized again, coarse to fine, while the limit holds
-       and the plan gets faster.
+       and the plan gets faster. At last the other recipes are tried on what was found.
 
     Trials are screened on few samples where a full evaluation is expensive; a plan that counts is always
     scored on all of them. A search needs some 10 to 120 trials, hardly growing with the number of ops; an
@@ -96,6 +102,7 @@ class Basic(Sequential):
             )
             return "every fallback was tried and none keeps the limit"
         best = yield from self._requantize(accepted, base)
+        best = yield from self._choose_recipes(best)
         floats = sum(1 for u in self._quantized if self._is_float(best, u.id))
         if floats:
             self.explanation = (
@@ -121,9 +128,31 @@ class Basic(Sequential):
                 points.append((yield from self._try(choices, name)))
             accepted = yield from self._confirm(points)
         base = accepted or min(points, key=lambda p: (p.trial.excess, p.cost))
+        base, accepted = yield from self._start_recipes(base, accepted)
         if accepted is None and base.trial.met and base.cost >= 1:
-            yield from self._try(base.choices, "scored in full", full=True)
+            yield from self._try(base.choices, "scored in full", base.recipes, full=True)
         return (yield from self._choose_types(base, accepted))
+
+    def _start_recipes(
+        self, base: _Point, accepted: _Point | None
+    ) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
+        """The uniform plan under each recipe, where it gets faster by it and no less accurate."""
+        for recipes in self._other_recipes(base):
+            point = yield from self._try(base.choices, f"the same with {_named(recipes)}", recipes)
+            if point.cost < _CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+                base = point
+                accepted = (yield from self._confirm([point], accepted)) or accepted
+        return base, accepted
+
+    def _choose_recipes(self, best: _Point) -> Step:
+        """What was found under each of the other recipes; the fastest that is accepted."""
+        for recipes in self._other_recipes(best):
+            point = yield from self._try(best.choices, f"the best so far with {_named(recipes)}", recipes)
+            best = (yield from self._confirm([point], best)) or best
+        return best
+
+    def _other_recipes(self, point: _Point) -> list[tuple[Recipe, ...]]:
+        return [recipes for recipes in self.space.recipe_sets if recipes != point.recipes]
 
     def _choose_types(
         self, base: _Point, accepted: _Point | None
@@ -133,7 +162,7 @@ class Basic(Sequential):
         for region in by_type(self._quantized):
             if self._saving(region.units) > _MOST_OF * total:
                 continue  # in float, next to nothing would be left of the gain
-            point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
+            point = yield from self._try(self._float(base, region.units), f"{region.name} → float", base.recipes)
             if point.cost < _CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
                 base = point
                 accepted = (yield from self._confirm([point])) or accepted
@@ -169,7 +198,7 @@ class Basic(Sequential):
         for region in regions:
             if accepted is not None and spent and base.cost + self._saving(region.units) / spent > accepted.cost:
                 continue
-            point = yield from self._try(self._float(base, region.units), f"{region.name} → float")
+            point = yield from self._try(self._float(base, region.units), f"{region.name} → float", base.recipes)
             tried.append((region, point))
             if point.trial.excess < _COMFORT:
                 accepted = (yield from self._confirm([point], accepted)) or accepted
@@ -187,7 +216,7 @@ class Basic(Sequential):
             moved |= region.units
             if len(moved) >= len(self._quantized):
                 break
-            point = yield from self._try(self._float(base, moved), f"+ {region.name} → float")
+            point = yield from self._try(self._float(base, moved), f"+ {region.name} → float", base.recipes)
             reached.append(point)
             if point.trial.met and point.trial.excess < _COMFORT:
                 break
@@ -205,11 +234,11 @@ class Basic(Sequential):
                 continue
             choices = {**best.choices, **{u: self._quantized_index(base, u) for u in region.units}}
             note = f"{region.name} quantized again"
-            point = yield from self._try(choices, note)
+            point = yield from self._try(choices, note, best.recipes)
             if not point.trial.met or point.cost >= best.cost:
                 continue
             if not point.trial.full:
-                point = yield from self._try(choices, note, full=True)
+                point = yield from self._try(choices, note, best.recipes, full=True)
             if point.trial.accepted and point.cost < best.cost:
                 best = point
         return best
@@ -221,15 +250,19 @@ class Basic(Sequential):
         bar = accepted.cost if accepted is not None else 1.0
         passing = sorted((p for p in points if p.trial.met and p.cost < bar), key=lambda p: p.cost)
         for point in passing[:_FULL_TRIES]:
-            full = point if point.trial.full else (yield from self._try(point.choices, "scored in full", full=True))
+            full = point
+            if not point.trial.full:
+                full = yield from self._try(point.choices, "scored in full", point.recipes, full=True)
             if full.trial.accepted:
                 return full
         return None
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
-    def _try(self, choices: Mapping[str, int], note: str, *, full: bool = False) -> Step:
-        plan = self.space.plan(choices)
+    def _try(
+        self, choices: Mapping[str, int], note: str, recipes: tuple[Recipe, ...] = (), *, full: bool = False
+    ) -> Step:
+        plan = self.space.plan(choices, recipes)
         whole = full or self._screen is None
         known = self._seen.get((plan.digest, True)) or self._seen.get((plan.digest, whole))
         if known is None:
@@ -239,7 +272,7 @@ class Basic(Sequential):
 
     def _holds(self, base: _Point) -> bool:
         """Whether the plan to start from keeps the limit on all samples, so that only its speed is in the way."""
-        known = self._seen.get((self.space.plan(base.choices).digest, True))
+        known = self._seen.get((base.trial.plan.digest, True))
         return known is not None and known.accepted
 
     def _float(self, base: _Point, units: Iterable[str]) -> dict[str, int]:
@@ -291,6 +324,10 @@ class _Style:
 
     def __str__(self) -> str:
         return " ".join(str(part) for part in (self.mode, self.granularity, self.observer) if part is not None)
+
+
+def _named(recipes: Sequence[Recipe]) -> str:
+    return ", ".join(recipe.label for recipe in recipes) or "no recipe"
 
 
 def _style(precision: OpPrecision) -> _Style:

@@ -35,19 +35,21 @@ class Exhaustive(Sequential):
             )
 
     def search(self) -> Search:
-        """Propose every plan once; the all-float plan is the baseline and is left out."""
-        baseline = self.space.float_plan()
+        """Propose every plan once; the all-float plan is the baseline and is left out, as are rivals tried before."""
+        known = self.known_plans()
+        left = self.space.size - len(known)
         count = 0
         for plan in self._plans():
-            if plan != baseline:
+            if plan not in known:
                 count += 1
-                yield Proposal(plan, note=f"plan {count} of {self.space.size - 1}")
+                yield Proposal(plan, note=f"plan {count} of {left}")
         return f"all {count} plans of the space were tried"
 
     def _plans(self) -> Iterator[Plan]:
         units = self.space.units
         for choice in itertools.product(*(range(len(u.precisions)) for u in units)):
-            yield self.space.plan({u.id: c for u, c in zip(units, choice, strict=True)})
+            for recipes in self.space.recipe_sets:
+                yield self.space.plan({u.id: c for u, c in zip(units, choice, strict=True)}, recipes)
 
 
 def _count(number: int) -> str:

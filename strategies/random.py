@@ -26,19 +26,22 @@ class Random(Sequential):
 
     def search(self) -> Search:
         """Propose until nothing new is left."""
-        seen = {self.space.float_plan().digest}
+        seen = {plan.digest for plan in self.known_plans()}
+        first = len(seen) + 1
         plan: Plan | None = self.space.full_plan()
         while plan is not None:
             seen.add(plan.digest)
-            yield Proposal(plan, note="random draw" if len(seen) > 2 else "fully quantized")
+            yield Proposal(plan, note="random draw" if len(seen) > first else "fully quantized")
             plan = self._draw(seen)
         return f"all {len(seen)} plans of the space were drawn"
 
     def _draw(self, seen: set[str]) -> Plan | None:
         if len(seen) >= self.space.size:
             return None
+        sets = self.space.recipe_sets
         for _ in range(_PATIENCE):
-            plan = self.space.plan({u.id: self._random.randrange(len(u.precisions)) for u in self.space.units})
+            choices = {u.id: self._random.randrange(len(u.precisions)) for u in self.space.units}
+            plan = self.space.plan(choices, self._random.choice(sets) if len(sets) > 1 else sets[0])
             if plan.digest not in seen:
                 return plan
         return self._first_unseen(seen)
@@ -46,10 +49,11 @@ class Random(Sequential):
     def _first_unseen(self, seen: set[str]) -> Plan | None:
         # Reached only in spaces hardly larger than the number of trials: walking them is cheap.
         choices = {u.id: 0 for u in self.space.units}
-        for _ in range(self.space.size):
-            plan = self.space.plan(choices)
-            if plan.digest not in seen:
-                return plan
+        for _ in range(self.space.size // len(self.space.recipe_sets)):
+            for recipes in self.space.recipe_sets:
+                plan = self.space.plan(choices, recipes)
+                if plan.digest not in seen:
+                    return plan
             for unit in reversed(self.space.units):
                 choices[unit.id] = (choices[unit.id] + 1) % len(unit.precisions)
                 if choices[unit.id]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 
-from autoq.core.plan import Done, Proposal, Wait
+from autoq.core.plan import FP32_PLAN, Done, Plan, Proposal, Wait
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
@@ -17,7 +17,7 @@ Search = Generator[Proposal, Trial, str]
 class Sequential(ABC):
     """Turns `search` into `ask` and `tell`, one open proposal at a time.
 
-    A subclass implements `search`; the baseline trial has been told by the time it starts.
+    A subclass implements `search`; the baseline trial, and the rivals in float, have been told by the time it starts.
     """
 
     def __init__(self, space: Space, costs: Costs, seed: int) -> None:
@@ -25,6 +25,7 @@ class Sequential(ABC):
         self.costs = costs
         self.seed = seed
         self.baseline: Trial | None = None
+        self.rivals: list[Trial] = []
         self._search: Search | None = None
         self._open: Proposal | None = None
         self._next: Proposal | Done | None = None
@@ -32,6 +33,10 @@ class Sequential(ABC):
     @abstractmethod
     def search(self) -> Search:
         """The whole search. Must be deterministic given space, costs, seed and the trials received."""
+
+    def known_plans(self) -> frozenset[Plan]:
+        """Plans of the space that need no trial: fp32, and the rivals that were told."""
+        return frozenset(p for p in (FP32_PLAN, *(t.plan for t in self.rivals)) if p in self.space)
 
     def ask(self) -> Proposal | Wait | Done:
         """The next proposal; `Wait` while one is open."""
@@ -50,6 +55,8 @@ class Sequential(ABC):
         if self._open is None:
             if trial.number == 0:
                 self.baseline = trial
+            else:
+                self.rivals.append(trial)
             return
         if trial.plan == self._open.plan:
             self._open = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from autoq.config.conflicts import MODES
 from autoq.config.positions import KeyPath
@@ -38,12 +39,19 @@ def space(job: Job, table: CapabilityTable) -> Space:
 
     Raises:
         ConfigError: Patterns match nothing (all of them are told, with their places), or a rule asks for
-            what an op does not have.
+            what an op does not have, or the job for a recipe that the table does not have.
         ModelError: No op is left that could be quantized.
     """
     check_patterns(job, table)
     table = profiled(job, table)
-    return Space.of(table, space_rules(job))
+    alone = tuple(dict.fromkeys(recipe for several in table.float_recipes for recipe in several))
+    allowed = recipes(job, tuple(dict.fromkeys((*table.recipes, *alone))))
+    names = {recipe.name for recipe in allowed}
+    return replace(
+        Space.of(table, space_rules(job)),
+        recipes=tuple(r for r in allowed if r.name in {o.name for o in table.recipes}),
+        float_recipes=tuple(s for s in table.float_recipes if all(recipe.name in names for recipe in s)),
+    )
 
 
 def profiled(job: Job, table: CapabilityTable) -> CapabilityTable:

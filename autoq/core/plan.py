@@ -56,6 +56,11 @@ class Plan:
         """True when the plan changes nothing at all: the fp32 model itself."""
         return not self.precisions and not self.recipes
 
+    @property
+    def is_rival(self) -> bool:
+        """True when every op stays float and only recipes act, e.g. compiled: what a quantized plan must beat."""
+        return not self.precisions and bool(self.recipes)
+
     def with_precisions(self, changes: Mapping[str, OpPrecision]) -> Plan:
         """A plan with some ops changed."""
         return Plan({**self.precisions, **changes}, self.recipes)
@@ -100,12 +105,14 @@ class Proposal:
         samples: Evaluation samples it deserves, the first so many of the tune split; ``None`` for all.
         latency: How carefully latency is measured.
         note: Why, in a few words, for the history ("prefix 16 → fp32").
+        deployed: Score the form that is deployed, where a faithful reference of it would do for a search.
     """
 
     plan: Plan
     samples: int | None = None
     latency: LatencyEffort = LatencyEffort.QUICK
     note: str = ""
+    deployed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -114,13 +121,18 @@ class Proposal:
             "samples": self.samples,
             "latency": str(self.latency),
             "note": self.note,
+            "deployed": self.deployed,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Proposal:
         """Rebuild from `to_json`."""
         return cls(
-            Plan.from_json(data["plan"]), data.get("samples"), LatencyEffort(data["latency"]), data.get("note", "")
+            Plan.from_json(data["plan"]),
+            data.get("samples"),
+            LatencyEffort(data["latency"]),
+            data.get("note", ""),
+            data.get("deployed", False),
         )
 
 

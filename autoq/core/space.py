@@ -173,13 +173,22 @@ class Unit:
 class Space:
     """What a strategy may choose: units in execution order, the edges between them, recipes.
 
-    Build with `Space.of`; strategies read `units` (only those with a choice to make), `plan`, `full_plan`.
+    Build with `Space.of`; strategies read `units` (only those with a choice to make), `recipe_sets`, `plan`,
+    `full_plan`.
+
+    Attributes:
+        units: What has a choice of precisions.
+        edges: Which unit feeds which.
+        recipes: What may act on a quantized plan as a whole, alternatives in the order they should be tried.
+        fixed: Precision of the ops without a choice.
+        float_recipes: Sets of recipes that are tried with every op in float before a search.
     """
 
     units: tuple[Unit, ...]
     edges: tuple[tuple[str, str], ...] = ()
     recipes: tuple[Recipe, ...] = ()
     fixed: Mapping[str, OpPrecision] = field(default_factory=dict, hash=False)
+    float_recipes: tuple[tuple[Recipe, ...], ...] = ()
 
     @classmethod
     def of(cls, table: CapabilityTable, rules: SpaceRules = SpaceRules()) -> Space:
@@ -219,6 +228,7 @@ class Space:
             tuple(e for e in edges if e[0] in free and e[1] in free),
             table.recipes,
             {op.id: u.precisions[0] for u in every if u.id not in free for op in u.ops},
+            table.float_recipes,
         )
 
     @cached_property
@@ -227,9 +237,14 @@ class Space:
         return {u.id: u for u in self.units}
 
     @property
+    def recipe_sets(self) -> tuple[tuple[Recipe, ...], ...]:
+        """What any choice of precisions may be combined with: nothing first, then each recipe."""
+        return (), *((recipe,) for recipe in self.recipes)
+
+    @property
     def size(self) -> int:
-        """Number of different plans, recipes aside."""
-        return math.prod(len(u.precisions) for u in self.units)
+        """Number of different plans."""
+        return math.prod(len(u.precisions) for u in self.units) * len(self.recipe_sets)
 
     def plan(self, choices: Mapping[str, int], recipes: tuple[Recipe, ...] = ()) -> Plan:
         """The plan in which each named unit takes its n-th precision; the others take their first."""
@@ -264,6 +279,15 @@ class Space:
             )
         return found
 
+    def __contains__(self, plan: object) -> bool:
+        if not isinstance(plan, Plan) or plan.recipes not in self.recipe_sets:
+            return False
+        try:
+            self.choices(plan)
+        except ConfigError:
+            return False
+        return True
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
         return {
@@ -278,6 +302,7 @@ class Space:
             "edges": [list(e) for e in self.edges],
             "recipes": [r.to_json() for r in self.recipes],
             "fixed": {op: p.to_json() for op, p in self.fixed.items()},
+            "float_recipes": [[r.to_json() for r in several] for several in self.float_recipes],
         }
 
     @classmethod
@@ -295,6 +320,7 @@ class Space:
             tuple((a, b) for a, b in data["edges"]),
             tuple(Recipe.from_json(r) for r in data["recipes"]),
             {op: OpPrecision.from_json(p) for op, p in data["fixed"].items()},
+            tuple(tuple(Recipe.from_json(r) for r in several) for several in data.get("float_recipes", ())),
         )
 
     def full_plan(self) -> Plan:

@@ -67,7 +67,11 @@ class Strategy(Protocol):
         """
 
     def tell(self, trial: Trial) -> None:
-        """A finished trial, failed ones included. The first one told is fp32 itself, number 0."""
+        """A finished trial, failed ones included.
+
+        The first one told is fp32 itself, number 0; then, before anything is asked, rivals that need no search (plans
+        in float under recipes, e.g. compiled).
+        """
 
 
 class StrategyFactory(Protocol):

@@ -80,13 +80,18 @@ class Calibrate:
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Build a plan, score samples ``start`` to ``stop`` of a split, and measure its latency."""
+    """Build a plan, score samples ``start`` to ``stop`` of a split, and measure its latency.
+
+    What is compiled for deployment is scored uncompiled, as a faithful reference, unless `deployed` asks for what is
+    deployed. Latency is always that of the deployed form.
+    """
 
     plan: Plan
     split: Split
     start: int
     stop: int
     latency: LatencyEffort = LatencyEffort.NONE
+    deployed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +139,14 @@ class Calibrated:
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """Scores of the samples asked for."""
+    """Scores of the samples asked for; `reference` where they are not those of the deployed form."""
 
     records: Mapping[str, Records]
     seconds: Mapping[str, float]
     size_bytes: int
     realized: Plan
     latency: Latency | None = None
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +213,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
                 "start": task.start,
                 "stop": task.stop,
                 "latency": str(task.latency),
+                "deployed": task.deployed,
             }
         case Measure():
             data |= {"plans": [p.to_json() for p in task.plans], "effort": str(task.effort)}
@@ -250,6 +257,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
                 "size_bytes": answer.size_bytes,
                 "realized": answer.realized.to_json(),
                 "latency": answer.latency.to_json() if answer.latency else None,
+                "reference": answer.reference,
             }
         case Measured():
             data["latencies"] = [latency.to_json() for latency in answer.latencies]
@@ -276,6 +284,7 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
                 values["size_bytes"],
                 Plan.from_json(values["realized"]),
                 Latency.from_json(latency) if latency else None,
+                values["reference"],
             )
         case "Measured":
             return Measured(tuple(Latency.from_json(d) for d in values["latencies"]))

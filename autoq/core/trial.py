@@ -92,19 +92,21 @@ class MetricScore:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Latency measured interleaved with fp32 in one process.
+    """Latency measured interleaved with fp32 in one process, or estimated from plans that were.
 
     Attributes:
         seconds: Median seconds of one batch.
         reference_seconds: Median seconds of fp32 in the same rounds.
         ratio: Median of the paired ratios candidate / fp32 with its interval; below 1 is faster.
-        rounds: Pairs measured.
+        rounds: Pairs measured; 0 where it is estimated.
+        estimated: Not measured: a guess that orders a search, and never decides.
     """
 
     seconds: float
     reference_seconds: float
     ratio: Interval
     rounds: int
+    estimated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -113,13 +115,15 @@ class Latency:
             "reference_seconds": to_plain(self.reference_seconds),
             "ratio": self.ratio.to_json(),
             "rounds": self.rounds,
+            "estimated": self.estimated,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Latency:
         """Rebuild from `to_json`."""
         seconds, reference = float(data["seconds"]), float(data["reference_seconds"])
-        return cls(seconds, reference, Interval.from_json(data["ratio"]), data["rounds"])
+        ratio = Interval.from_json(data["ratio"])
+        return cls(seconds, reference, ratio, data["rounds"], data.get("estimated", False))
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,11 @@ class Trial:
         size_bytes: Bytes of the saved model.
         memory_bytes: Peak memory of inference above the idle process; None when not measured.
         objective: Weighted cost relative to fp32 (below 1 is better), None while unknown.
-        seconds: Seconds by phase: ``build``, ``evaluate``, ``latency``.
+        seconds: Seconds by phase: ``build``, ``compile``, ``evaluate``, ``latency``.
         realized: What the runtime really executes, read back from it.
         failure: Why there are no scores.
         full: Scored on the whole tune split.
+        reference: Scored on a faithful reference of what is deployed, not on that itself.
     """
 
     number: int
@@ -153,6 +158,7 @@ class Trial:
     realized: Plan | None = None
     failure: Failure | None = None
     full: bool = False
+    reference: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -206,6 +212,7 @@ class Trial:
             "realized": self.realized.to_json() if self.realized is not None else None,
             "failure": {"kind": str(self.failure.kind), "message": self.failure.message} if self.failure else None,
             "full": self.full,
+            "reference": self.reference,
         }
 
     @classmethod
@@ -225,4 +232,5 @@ class Trial:
             Plan.from_json(realized) if realized is not None else None,
             Failure(FailureKind(failure["kind"]), failure["message"]) if failure else None,
             data["full"],
+            data.get("reference", False),
         )

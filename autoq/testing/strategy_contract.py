@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -47,7 +48,10 @@ def drive(
 ) -> list[Trial]:
     """Run a strategy against a toy model; plans that quantize an op of `failing` fail."""
     history = [toy_trial(model, 0, Proposal(FP32_PLAN), samples)]
-    strategy.tell(history[0])
+    for recipes in model.float_recipes:
+        history.append(toy_trial(model, len(history), Proposal(Plan({}, recipes), deployed=True), samples))
+    for known in history:
+        strategy.tell(known)
     while len(history) <= trials:
         asked = strategy.ask()
         if isinstance(asked, Done):
@@ -91,6 +95,20 @@ class StrategyContract:
         history = drive(self.make(model), model, self.trials)
         found, known = best_accepted(history), best_plan(model, LIMIT)
         assert model.seconds(found) == pytest.approx(model.seconds(known))
+
+    def test_finds_the_known_optimum_among_recipes(self) -> None:
+        """Recipes of the space are part of the search, and make what stays in float faster."""
+        model = replace(toy_model((3.0, 2.0, 0.1, 0.1, 1.5, 0.1)), half_speed=0.7, half_noise=0.05)
+        known = best_plan(model, LIMIT)
+        found = best_accepted(drive(self.make(model), model, self.trials))
+        assert known.recipes
+        assert model.seconds(found) == pytest.approx(model.seconds(known))
+
+    def test_never_asks_for_what_it_was_told(self) -> None:
+        """fp32 and the rivals in float were measured before the search."""
+        model = replace(toy_model((0.1,) * 4), half_speed=0.7)
+        history = drive(self.make(model), model, self.trials)
+        assert not [t for t in history[1 + len(model.float_recipes) :] if not t.plan.precisions]
 
     def test_same_seed_gives_the_same_proposals(self) -> None:
         """It is a pure function of space, costs, seed and what it was told."""

@@ -13,6 +13,7 @@ from autoq.core.plan import FP32_PLAN
 from autoq.core.task import Split
 from autoq.core.trial import MetricScore
 from autoq.tuning.assemble import judge_of, metrics_of, setup_of
+from autoq.tuning.candidates import deployed
 
 OnProgress = Callable[[str, int, int | None], None]
 
@@ -39,7 +40,7 @@ def evaluate_model(
     if not samples:
         raise DataError(f"this job has no {split} samples", hint="give evaluation.accuracy.held_out")
     options = RunOptions(job.evaluation.performance.cores_per_instance)
-    candidates = [("fp32", setup.adaptor.apply(fp32, FP32_PLAN, None, options))]
+    candidates = [("fp32", deployed(setup.adaptor.apply(fp32, FP32_PLAN, None, options)))]
     if model is not None:
         candidates.append((str(model), setup.adaptor.load_artifact(model, options)))
     records = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from autoq.core.digest import digest_of
@@ -15,7 +16,13 @@ from autoq.tuning.outcome import HeldOut, worst_verdict
 from autoq.tuning.session import Session, Stopped
 
 FINALISTS = 3
-"""Accepted plans whose latency is measured carefully before one is chosen."""
+"""Accepted quantized plans whose latency is measured carefully before one is chosen."""
+
+RIVALS = 2
+"""Accepted float rivals that are measured beside them."""
+
+MOST_DEPLOYED = 6
+"""Plans that were accepted on a reference and are scored again as deployed, until there are enough finalists."""
 
 
 def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
@@ -23,10 +30,10 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
     with session.desk.phase("finalists"):
         try:
             accepted = _fully_scored(session)
-            measured = _measured(session, accepted[:FINALISTS])
+            measured = _measured(session, _finalists(session, accepted))
         except Stopped:
             accepted = _accepted(session)
-            measured = accepted[:FINALISTS]
+            measured = _stopped_finalists(session, accepted)
             session.notes.append("stopped by the user: latencies are the quick ones of the search")
     best = _choose(session, measured)
     if best is None and accepted:
@@ -47,7 +54,7 @@ def held_out_of(session: Session, trial: Trial | None) -> HeldOut | None:
         records = session.ledger.held_out(trial.plan)
         if records is None:
             try:
-                answer = session.desk.do(Evaluate(trial.plan, Split.HELD_OUT, 0, samples))
+                answer = session.desk.do(Evaluate(trial.plan, Split.HELD_OUT, 0, samples, deployed=True))
             except Stopped:
                 session.notes.append("stopped by the user: the held-out samples were not scored")
                 return None
@@ -84,8 +91,8 @@ def _fully_scored(session: Session) -> list[Trial]:
     """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
     while True:
         accepted = _accepted(session)
-        full = {t.plan.digest for t in session.ledger.finished if t.full}
-        screened = [t for t in session.ledger.finished if t.met and not t.full and t.plan.digest not in full]
+        settled = {t.plan.digest for t in session.ledger.finished if t.full or t.failure is not None}
+        screened = [t for t in session.ledger.finished if t.met and not t.full and t.plan.digest not in settled]
         promising = min(screened, key=_objective_of, default=None)
         bar = _objective_of(accepted[0]) if accepted else 1.0
         if promising is None or _objective_of(promising) >= bar:
@@ -97,10 +104,52 @@ def _accepted(session: Session) -> list[Trial]:
     """Plans that keep the promise and are, or by the uncertainty of a quick measurement may be, better than fp32."""
     better = (
         t
-        for t in session.ledger.finished
+        for t in decisive(session.ledger.finished)
         if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1
     )
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
+
+
+def decisive(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials without those on a reference of whose plan the deployed form was tried, too: that one decides."""
+    deployed = {t.plan.digest for t in trials if t.proposal.deployed}
+    return [t for t in trials if t.proposal.deployed or t.plan.digest not in deployed]
+
+
+def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
+    """The best few, each scored as deployed."""
+    found: list[Trial] = []
+    tried = 0
+    for trial in (t for t in accepted if not t.plan.is_rival):
+        if len(found) == FINALISTS or tried == MOST_DEPLOYED:
+            break
+        if not trial.reference:
+            found.append(trial)
+            continue
+        tried += 1
+        deployed = session.trial(Proposal(trial.plan, note="finalist, as deployed", deployed=True))
+        if deployed.accepted:
+            found.append(deployed)
+        else:
+            session.notes.append(_fell(trial, deployed))
+    if tried == MOST_DEPLOYED and not found:
+        session.notes.append(f"{tried} finalists did not keep the promise as deployed; no further one was compiled")
+    return sorted([*found, *[t for t in accepted if t.plan.is_rival][:RIVALS]], key=_objective_of)
+
+
+def _stopped_finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
+    """The best few as they are; of those scored on a reference only the best, which is compiled although stopped."""
+    with session.desk.undisturbed():
+        first = _finalists(session, accepted[:1])
+    return first + [t for t in accepted[1:FINALISTS] if not t.reference]
+
+
+def _fell(trial: Trial, deployed: Trial) -> str:
+    """Why a finalist is none."""
+    what = f"trial {trial.number} ({trial.proposal.note})"
+    if deployed.failure is not None:
+        return f"{what} kept the promise on its reference, but failed as deployed: {deployed.failure.message}"
+    return f"{what} kept the promise on its reference, but not as deployed (trial {deployed.number})"
 
 
 def _measured(session: Session, finalists: list[Trial]) -> list[Trial]:
@@ -154,7 +203,7 @@ def _objective_interval(session: Session, trial: Trial) -> Interval:
 
 def _nearest(trials: list[Trial]) -> Trial | None:
     """The quantized trial nearest to being chosen: the best that keeps the promise, else the nearest to the limit."""
-    tried = [t for t in trials if t.state is TrialState.COMPLETE and not t.plan.is_baseline]
+    tried = [t for t in decisive(trials) if t.state is TrialState.COMPLETE and t.plan.precisions]
     return min(
         tried,
         key=lambda t: (not t.accepted, _objective_of(t) if t.accepted else 0, not t.full, t.excess, _objective_of(t)),

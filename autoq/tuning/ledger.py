@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoq.core.plan import LatencyEffort, Plan, Proposal
 from autoq.core.records import Records
@@ -11,29 +11,38 @@ from autoq.core.task import Split
 from autoq.core.trial import Latency, Trial, TrialState
 from autoq.store.repository import Store
 
-Key = tuple[str, int | None, LatencyEffort]
+Key = tuple[str, int | None, LatencyEffort, bool]
+
+_DEPLOYED = f"{Split.TUNE}:deployed"
+"""Under which the store keeps records of the tune split that are those of the deployed form."""
 
 
 def key_of(proposal: Proposal) -> Key:
-    """What makes two proposals one trial: plan, samples and effort, not the note."""
-    return proposal.plan.digest, proposal.samples, proposal.latency
+    """What makes two proposals one trial: plan, samples, effort and form, not the note."""
+    return proposal.plan.digest, proposal.samples, proposal.latency, proposal.deployed
+
+
+def _records_key(*, deployed: bool) -> str:
+    return _DEPLOYED if deployed else str(Split.TUNE)
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of one plan.
+    """What is known of one plan in one form.
 
     Attributes:
         records: Per-sample records of the tune split, by metric; empty when never scored.
-        latency: Its latency, if it was ever measured.
+        latency: Its latency, if it was ever measured, whichever form was scored: only the deployed one is timed.
         size_bytes: Bytes of its saved form.
         realized: What really ran.
+        reference: Whether the records are those of a reference, not of what is deployed.
     """
 
     records: Mapping[str, Records]
     latency: Latency | None
     size_bytes: int | None
     realized: Plan | None
+    reference: bool
 
     @property
     def samples(self) -> int:
@@ -41,7 +50,7 @@ class Known:
         return min((len(r) for r in self.records.values()), default=0)
 
 
-_NOTHING = Known({}, None, None, None)
+_NOTHING = Known({}, None, None, None, reference=False)
 
 
 class Ledger:
@@ -59,8 +68,8 @@ class Ledger:
         self._finished = {key_of(t.proposal): t for t in store.trials(job_id)}
         self._starts = {key_of(proposal): number for number, proposal, _ in store.orphans(job_id)}
         self._numbers = {t.number for t in self._finished.values()} | set(self._starts.values())
-        self._sources: dict[str, str] = {}
-        self._elsewhere: dict[str, Trial] = {}
+        self._sources: dict[tuple[str, bool], str] = {}
+        self._elsewhere: dict[tuple[str, bool], Trial] = {}
         for job in store.jobs() if evidence is not None else ():
             if job.id != job_id and store.fact(job.id, "evidence") == evidence:
                 for trial in store.trials(job.id):
@@ -72,26 +81,32 @@ class Ledger:
         return sorted(self._finished.values(), key=lambda t: t.number)
 
     def find(self, proposal: Proposal) -> Trial | None:
-        """The finished trial of exactly this proposal."""
-        return self._finished.get(key_of(proposal))
+        """The finished trial of exactly this proposal, or the same of the deployed form, which tells no less."""
+        exact = self._finished.get(key_of(proposal))
+        return exact or self._finished.get(key_of(replace(proposal, deployed=True)))
 
-    def known(self, plan: Plan) -> Known:
-        """Everything measured of a plan, whichever trial or job measured it."""
-        trials = [t for t in self._finished.values() if t.plan == plan and t.state is TrialState.COMPLETE]
-        job_id = self._job_id
-        if not trials and plan.digest in self._elsewhere:
-            trials, job_id = [self._elsewhere[plan.digest]], self._sources[plan.digest]
+    def known(self, plan: Plan, *, deployed: bool = False) -> Known:
+        """Everything measured of a plan in one form, whichever trial or job measured it."""
+        complete = [t for t in self._finished.values() if t.plan == plan and t.state is TrialState.COMPLETE]
+        trials = [t for t in complete if t.proposal.deployed == deployed]
+        job_id, key = self._job_id, (plan.digest, deployed)
+        if not trials and key in self._elsewhere:
+            trials, job_id = [self._elsewhere[key]], self._sources[key]
+        timed = [t.latency for t in (*complete, *trials) if t.latency is not None and not t.latency.estimated]
+        latency = timed[-1] if timed else None
         if not trials:
-            return _NOTHING
-        records = self._store.records(job_id, plan.digest, Split.TUNE) or {}
-        last = max(trials, key=lambda t: (t.latency is not None, t.number))
-        return Known(records, last.latency, last.size_bytes, last.realized)
+            return replace(_NOTHING, latency=latency)
+        records = self._store.records(job_id, plan.digest, _records_key(deployed=deployed)) or {}
+        last = trials[-1]
+        return Known(records, latency, last.size_bytes, last.realized, last.reference)
 
     def held_out(self, plan: Plan) -> Mapping[str, Records] | None:
-        """Held-out records of a plan of this job or of one with the same evidence."""
+        """Held-out records of a plan of this job or of one with the same evidence; always of the deployed form."""
         found = self._store.records(self._job_id, plan.digest, Split.HELD_OUT)
-        if found is None and plan.digest in self._sources:
-            found = self._store.records(self._sources[plan.digest], plan.digest, Split.HELD_OUT)
+        for deployed in (True, False):
+            source = self._sources.get((plan.digest, deployed))
+            if found is None and source is not None:
+                found = self._store.records(source, plan.digest, Split.HELD_OUT)
         return found
 
     def start(self, proposal: Proposal) -> tuple[int, int]:
@@ -111,14 +126,17 @@ class Ledger:
 
     def finish(self, trial: Trial, records: Mapping[Split, Mapping[str, Records]]) -> None:
         """Write a finished trial with its records, in one transaction."""
-        self._store.finish_trial(self._job_id, trial, {str(k): v for k, v in records.items() if v})
+        tune = _records_key(deployed=trial.proposal.deployed)
+        kept = {tune if split is Split.TUNE else str(split): found for split, found in records.items() if found}
+        self._store.finish_trial(self._job_id, trial, kept)
         self._finished[key_of(trial.proposal)] = trial
         self._starts.pop(key_of(trial.proposal), None)
 
     def _remember_elsewhere(self, job_id: str, trial: Trial) -> None:
         if trial.state is not TrialState.COMPLETE:
             return
-        old = self._elsewhere.get(trial.plan.digest)
+        key = trial.plan.digest, trial.proposal.deployed
+        old = self._elsewhere.get(key)
         if old is None or max(s.samples for s in trial.scores) > max(s.samples for s in old.scores):
-            self._elsewhere[trial.plan.digest] = trial
-            self._sources[trial.plan.digest] = job_id
+            self._elsewhere[key] = trial
+            self._sources[key] = job_id

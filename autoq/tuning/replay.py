@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoq.core.errors import StoreError
 from autoq.core.plan import FP32_PLAN, Done, LatencyEffort, Plan, Wait
@@ -88,19 +88,22 @@ def _same_search(bundle: Bundle, differences: list[Difference]) -> bool:
         bundle.space, bundle.costs, bundle.job.tuning.random_seed, **dict(strategy_section.model_extra or {})
     )
     known = {key_of(t.proposal): t for t in bundle.trials}
-    strategy.tell(bundle.trials[0])
+    rivals = [t for t in bundle.trials if t.plan.recipes in bundle.space.float_recipes and t.plan.is_rival]
+    for before in (bundle.trials[0], *rivals):
+        strategy.tell(before)
     asked: set[str] = set()
     while True:
         proposal = strategy.ask()
         if isinstance(proposal, Done | Wait):
             break
-        trial = known.get(key_of(proposal))
+        trial = known.get(key_of(proposal)) or known.get(key_of(replace(proposal, deployed=True)))
         if trial is None:
             break  # the search had ended here, by its budget or by the user
         asked.add(trial.plan.digest)
         strategy.tell(trial)
     finalists = {t.plan.digest for t in bundle.trials if t.proposal.note == "finalist, scored in full"}
-    missing = [t for t in bundle.trials[1:] if t.plan.digest not in asked | finalists]
+    elsewhere = finalists | {t.plan.digest for t in rivals}
+    missing = [t for t in bundle.trials[1:] if t.plan.digest not in asked | elsewhere]
     if missing:
         differences.append(
             Difference(
@@ -156,7 +159,7 @@ def _scores_again(
 
 
 def _records(runner: TrialRunner, plan: Plan, split: Split, count: int) -> Mapping[str, Records]:
-    answer = _do(runner, Evaluate(plan, split, 0, count))
+    answer = _do(runner, Evaluate(plan, split, 0, count, deployed=True))
     if not isinstance(answer, Evaluated):
         raise StoreError(f"plan {plan.digest} can no longer be scored: {answer}")
     return answer.records

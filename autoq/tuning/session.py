@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from autoq.core.errors import EvaluationError, ModelError, TrialError
 from autoq.core.objective import Quantity
@@ -29,9 +30,13 @@ from autoq.core.task import (
 )
 from autoq.core.trial import Failure, FailureKind, Latency, Trial, TrialState
 from autoq.store.repository import Store
+from autoq.tuning.estimate import Estimator
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
 from autoq.tuning.outcome import TuningListener
+
+_CLEARLY_PAYS = 0.8
+"""Compiling a plan must save this share of its evaluation's time, or the reference is scored."""
 
 _MOST_STARTS = 2
 """A plan whose start was orphaned this often is recorded as crashed and not tried again."""
@@ -87,20 +92,21 @@ class Desk:
             Stopped: The user stopped it.
         """
         with self._lock:
-            self._leave_if_stopped()
+            self.leave_if_stopped()
             task_id = self.runner.submit(task)
         while True:
             outcome = self.runner.collect(timeout=0.5)
             if outcome is not None and outcome.task_id == task_id:
                 return outcome.answer
-            self._leave_if_stopped()
+            self.leave_if_stopped()
 
     def do_surely(self, task: Task) -> Answer:
         """The answer to a task without which there is no job: asked once more when its process died."""
         answer = self.do(task)
         return self.do(task) if isinstance(answer, Failure) and answer.kind is FailureKind.CRASH else answer
 
-    def _leave_if_stopped(self) -> None:
+    def leave_if_stopped(self) -> None:
+        """Raise `Stopped` when the user stopped it, outside of an `undisturbed` block."""
         if self.stopping.is_set() and not self._undisturbed:
             raise Stopped
 
@@ -202,7 +208,7 @@ def _of_fp32(samples: str) -> Iterator[None]:
 def _scored_baseline(desk: Desk, split: Split, samples: int, latency: LatencyEffort) -> Evaluated:
     with _of_fp32(f"{split.replace('_', '-')} samples"):
         try:
-            answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency))
+            answer = desk.do_surely(Evaluate(FP32_PLAN, split, 0, samples, latency, deployed=True))
         except TrialError as error:
             raise ModelError(
                 f"the fp32 model does not run: {error.message}", where=error.where, hint="export it again"
@@ -252,21 +258,25 @@ class Session:
         found = self.ledger.find(proposal)
         if found is not None:
             return found
-        if self.desk.stopping.is_set():
-            raise Stopped
-        number, starts = self.ledger.start(proposal)
+        self.desk.leave_if_stopped()
         every = self.description.samples[Split.TUNE]
         wanted = min(proposal.samples or every, every)
-        known = self.ledger.known(proposal.plan)
-        latency = LatencyEffort.NONE if known.latency is not None else proposal.latency
+        if self._compiling_pays(proposal, wanted):
+            proposal = replace(proposal, deployed=True)
+        number, starts = self.ledger.start(proposal)
+        known = self.ledger.known(proposal.plan, deployed=proposal.deployed)
+        latency = proposal.latency if known.latency is None and self._is_measured(proposal) else LatencyEffort.NONE
         answer: Answer
         if starts > _MOST_STARTS:
             answer = Failure(FailureKind.CRASH, f"autoq itself was killed {starts - 1} times while it tried this plan")
         elif known.samples >= wanted and latency is LatencyEffort.NONE and known.realized is not None:
-            answer = Evaluated({}, {}, known.size_bytes or 0, known.realized)
+            answer = Evaluated({}, {}, known.size_bytes or 0, known.realized, reference=known.reference)
         else:
+            start = min(known.samples, wanted)
             try:
-                answer = self.desk.do(Evaluate(proposal.plan, Split.TUNE, min(known.samples, wanted), wanted, latency))
+                answer = self.desk.do(
+                    Evaluate(proposal.plan, Split.TUNE, start, wanted, latency, deployed=proposal.deployed)
+                )
             except Stopped:
                 self.ledger.discard(proposal)
                 raise
@@ -277,6 +287,28 @@ class Session:
         self.desk.keep_seconds()
         self.desk.listener.trial(trial)
         return trial
+
+    def _is_measured(self, proposal: Proposal) -> bool:
+        """Whether a trial's latency is measured; where that takes compiling it, most are estimated."""
+        finished = self.ledger.finished
+        if proposal.deployed or not any(t.reference for t in finished):
+            return True
+        return self._estimator.deserves_measuring(proposal.plan, finished)
+
+    def _compiling_pays(self, proposal: Proposal, wanted: int) -> bool:
+        """Whether scoring the compiled form takes less time than scoring the reference, compiling included."""
+        first = next((t for t in self.ledger.finished if t.reference and "compile" in t.seconds), None)
+        every = self.description.samples[Split.TUNE]
+        if proposal.deployed or first is None or every == 1 or "evaluate" not in self.baseline.seconds:
+            return False
+        slow = first.seconds["evaluate"] / max(s.samples for s in first.scores)
+        fast = self.baseline.seconds["evaluate"] / every
+        samples = wanted - self.ledger.known(proposal.plan, deployed=True).samples
+        return first.seconds["compile"] + samples * fast < _CLEARLY_PAYS * samples * slow
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator(self.space, self.costs())
 
     def objective_of(self, trial: Trial, latency: Latency | None) -> float | None:
         """The weighted cost of a trial with this latency, relative to fp32."""
@@ -308,14 +340,18 @@ class Session:
         except EvaluationError as error:
             failure = Failure(FailureKind.NOT_FINITE, str(error))
             return trial.with_(state=TrialState.FAILED, failure=failure, latency=None), {}
+        latency = answer.latency or trial.latency
+        if latency is None and answer.reference and trial.proposal.latency is not LatencyEffort.NONE:
+            latency = self._estimator.estimate(trial.plan, self.baseline, self.ledger.finished)
         judged = trial.with_(
             state=TrialState.COMPLETE,
             scores=scores,
-            latency=answer.latency or trial.latency,
+            latency=latency,
             size_bytes=answer.size_bytes,
             seconds=answer.seconds,
             realized=answer.realized,
             full=wanted >= self.description.samples[Split.TUNE],
+            reference=answer.reference,
             memory_bytes=self.desk.peak_memory(trial.plan) if self._memory_counts else None,
         )
         return judged.with_(objective=self.objective_of(judged, judged.latency)), records

@@ -15,6 +15,7 @@ from autoq.core.plan import FP32_PLAN
 from autoq.core.trial import Latency
 from autoq.evaluation.latency import interleave
 from autoq.tuning.assemble import setup_of
+from autoq.tuning.candidates import deployed
 from autoq.tuning.instances import measure_instances
 
 _PRECISION = 0.01
@@ -86,7 +87,7 @@ def measure_speed(job: Job, model: Path | None, request: SpeedRequest) -> Speed:
     with tempfile.TemporaryDirectory(prefix="autoq-speed-") as scratch:
         folders = {"fp32": Path(scratch) / "fp32"}
         folders["fp32"].mkdir()
-        setup.adaptor.save(setup.adaptor.apply(fp32, FP32_PLAN, None, options), folders["fp32"])
+        setup.adaptor.save(deployed(setup.adaptor.apply(fp32, FP32_PLAN, None, options)), folders["fp32"])
         if model is not None:
             folders[model.stem if model.stem not in ("", "fp32") else f"{model} (given)"] = model
         candidates = {n: setup.adaptor.load_artifact(folder, options) for n, folder in folders.items()}

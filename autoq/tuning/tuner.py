@@ -16,7 +16,7 @@ from autoq.core.runner import TrialRunner
 from autoq.core.space import Space
 from autoq.core.strategy import Strategy, StrategyFactory
 from autoq.core.task import Calibrate, Description
-from autoq.core.trial import Failure
+from autoq.core.trial import Failure, Trial
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.deployment.gate import DeploymentSettings, deploy
@@ -25,6 +25,7 @@ from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
 from autoq.tuning.outcome import STOPPED, TuningListener, TuningOutcome
+from autoq.tuning.rivals import rivals
 from autoq.tuning.session import Desk, Session, Stopped, score_baseline
 
 
@@ -144,14 +145,16 @@ class Tuner:
     def _search(self, session: Session) -> tuple[Strategy | None, str]:
         settings, desk = self._settings, self._desk
         strategy: Strategy | None = None
-        before = desk.seconds.get("search", 0.0)
+        before = desk.seconds.get("rivals", 0.0) + desk.seconds.get("search", 0.0)
         started = time.monotonic()
         try:
+            found = self._try_rivals(session, before)
             with desk.phase("search"):
                 strategy = settings.make_strategy(
                     session.space, session.costs(), settings.seed, **settings.strategy_options
                 )
-                strategy.tell(session.baseline)
+                for known in (session.baseline, *found):
+                    strategy.tell(known)
                 told, passed = 0, False
                 while True:
                     reason = settings.budget.spent(told, before + time.monotonic() - started, passed)
@@ -168,6 +171,22 @@ class Tuner:
                     passed = passed or (trial.accepted and trial.objective is not None and trial.objective < 1)
         except Stopped:
             return strategy, STOPPED
+
+    def _try_rivals(self, session: Session, before: float) -> list[Trial]:
+        """What needs no quantization, while there is time; such trials do not count as trials of the search."""
+        desk, started = self._desk, time.monotonic()
+        found: list[Trial] = []
+        asked = rivals(session.space.float_recipes)
+        if not asked:
+            return found
+        with desk.phase("rivals"):
+            for proposal in asked:
+                over = self._settings.budget.spent(0, before + time.monotonic() - started, passed=False)
+                if over is not None and session.ledger.find(proposal) is None:
+                    session.notes.append(f"there was no time left to try {proposal.note}")
+                    continue
+                found.append(session.trial(proposal))
+        return found
 
     def _finish(self, session: Session, strategy: Strategy | None, reason: str) -> TuningOutcome:
         desk, folder, settings = self._desk, self._folder, self._settings

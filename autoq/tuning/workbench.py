@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autoq.calibration.cache import CalibrationCache, CalibrationKey
-from autoq.core.adaptor import Adaptor, Candidate, ModelSource, RunOptions
+from autoq.core.adaptor import Adaptor, Candidate, Compilable, ModelSource, RunOptions
 from autoq.core.batch import Batch, Inputs, Outputs, TensorSpec
 from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
@@ -47,6 +47,7 @@ from autoq.core.trial import Failure, FailureKind, Latency
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
+from autoq.tuning.candidates import Candidates, compile_seconds
 from autoq.tuning.deployment.bench import Access, DeploymentBench
 from autoq.tuning.environment import describe_environment, processor, versions
 from autoq.tuning.instances import measure_instances
@@ -123,7 +124,7 @@ class Workbench:
         self._table: CapabilityTable = self._adaptor.capabilities(self._model)
         self._data = setup.open_data(self._model.inputs)
         self._calibration: Calibration | None = None
-        self._candidates: dict[str, Candidate] = {}
+        self._candidates = Candidates(self._build)
         self._latency_inputs: Inputs | None = None
         self._clock: Callable[[], float] = getattr(self._adaptor, "clock", time.perf_counter)
 
@@ -166,13 +167,13 @@ class Workbench:
             case Evaluate():
                 return self._guarded(task.plan, lambda: self._evaluate(task, progress))
             case Measure():
-                return self._guarded(None, lambda: self._measure(task))
+                return self._guarded(None, lambda: self._measure(task, progress))
             case MeasureMemory():
-                return self._guarded(None, lambda: self._measure_memory(task.plan))
+                return self._guarded(None, lambda: self._measure_memory(task.plan, progress))
             case Profile():
                 return self._guarded(None, lambda: self._profile(task.plan))
             case Save():
-                return self._guarded(None, lambda: self._save(task))
+                return self._guarded(None, lambda: self._save(task, progress))
             case _:
                 return self._guarded(None, lambda: self._deployment(progress).handle(task, progress))
 
@@ -190,7 +191,7 @@ class Workbench:
                 self._adaptor,
                 self._model,
                 calibration,
-                lambda plan: self._candidate(plan),
+                lambda plan: self._candidates.deployed_of(plan, progress),
                 self._data.scorer,
                 self._data.latency,
                 self._inputs,
@@ -209,7 +210,7 @@ class Workbench:
 
     def close(self) -> None:
         """Release every candidate."""
-        self._keep(())
+        self._candidates.close()
 
     def _guarded(self, plan: Plan | None, work: Callable[[], Answer]) -> Answer:
         if plan is not None and plan.is_baseline:
@@ -274,41 +275,44 @@ class Workbench:
 
     # -- candidates --------------------------------------------------------------------------------------------
 
-    def _candidate(self, plan: Plan) -> Candidate:
-        if plan.digest not in self._candidates:
-            if self._calibration is None and not plan.is_baseline and self._data.calibration is not None:
-                self._calibrate(lambda _: None)
-            self._candidates[plan.digest] = self._adaptor.apply(
-                self._model, plan, self._calibration, self._setup.options
-            )
-        return self._candidates[plan.digest]
-
-    def _keep(self, plans: Sequence[Plan]) -> None:
-        kept = {p.digest for p in plans}
-        for digest in [d for d in self._candidates if d not in kept]:
-            self._candidates.pop(digest).close()
+    def _build(self, plan: Plan) -> Candidate:
+        if self._calibration is None and plan.precisions and self._data.calibration is not None:
+            self._calibrate(lambda _: None)
+        return self._adaptor.apply(self._model, plan, self._calibration, self._setup.options)
 
     def _evaluate(self, task: Evaluate, progress: ProgressListener) -> Evaluated:
-        self._keep((FP32_PLAN, task.plan))
+        self._candidates.keep((task.plan,))
         started = time.perf_counter()
-        candidate = self._candidate(task.plan)
+        searched = self._candidates.of(task.plan)
         built = time.perf_counter()
+        known = compile_seconds(searched)
+        compiles = isinstance(searched, Compilable)
+        seconds = {"build": built - started}
+        candidate = searched
+        if task.deployed or task.latency is not LatencyEffort.NONE:
+            # Compiled before it is scored: where that fails, the time of scoring is not lost, too.
+            candidate = self._candidates.deployed_of(task.plan, progress)
+        if known is None and (compiled := compile_seconds(searched)) is not None:
+            seconds["compile"] = compiled
+        ready = time.perf_counter()
         report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
         records: Mapping[str, Records] = {}
         if task.stop > task.start:
             with told_as(f"evaluation data ({task.split.replace('_', '-')} split)"):
-                records = self._data.scorer.score(candidate, task.split, task.start, task.stop, report)
+                scored_form = candidate if task.deployed else searched
+                records = self._data.scorer.score(scored_form, task.split, task.start, task.stop, report)
         scored = time.perf_counter()
         latency = None
         if task.latency is not LatencyEffort.NONE:
-            (latency,) = self._latencies((task.plan,), task.latency)
+            (latency,) = self._latencies((task.plan,), task.latency, progress)
         measured = time.perf_counter()
         return Evaluated(
             records=records,
-            seconds={"build": built - started, "evaluate": scored - built, "latency": measured - scored},
+            seconds={**seconds, "evaluate": scored - ready, "latency": measured - scored},
             size_bytes=candidate.size_bytes,
             realized=candidate.realized,
             latency=latency,
+            reference=compiles and not task.deployed,
         )
 
     # -- speed and memory --------------------------------------------------------------------------------------
@@ -324,13 +328,16 @@ class Workbench:
             self._latency_inputs = batch.inputs
         return self._latency_inputs
 
-    def _latencies(self, plans: Sequence[Plan], effort: LatencyEffort) -> tuple[Latency, ...]:
+    def _latencies(
+        self, plans: Sequence[Plan], effort: LatencyEffort, progress: ProgressListener
+    ) -> tuple[Latency, ...]:
         inputs, settings = self._inputs(), self._setup.latency
         every = dict.fromkeys((FP32_PLAN, *plans))
+        candidates = {p.digest: self._candidates.deployed_of(p, progress) for p in every}
         if settings.instances > 1:
-            found = self._side_by_side(list(every), effort)
+            found = self._side_by_side(candidates, effort)
             return tuple(found[p.digest] for p in plans)
-        runs = {p.digest: _runner_of(self._candidate(p), inputs) for p in every}
+        runs = {digest: _runner_of(candidate, inputs) for digest, candidate in candidates.items()}
         found = interleave(
             runs,
             FP32_PLAN.digest,
@@ -342,14 +349,14 @@ class Workbench:
         )
         return tuple(found[p.digest] for p in plans)
 
-    def _side_by_side(self, plans: Sequence[Plan], effort: LatencyEffort) -> dict[str, Latency]:
+    def _side_by_side(self, candidates: Mapping[str, Candidate], effort: LatencyEffort) -> dict[str, Latency]:
         settings, setup = self._setup.latency, self._setup
         limits = settings.effort(effort)
         with tempfile.TemporaryDirectory(prefix="autoq-instances-") as scratch:
-            folders = {plan.digest: Path(scratch) / plan.digest for plan in plans}
-            for plan in plans:
-                folders[plan.digest].mkdir()
-                self._adaptor.save(self._candidate(plan), folders[plan.digest])
+            folders = {digest: Path(scratch) / digest for digest in candidates}
+            for digest, candidate in candidates.items():
+                folders[digest].mkdir()
+                self._adaptor.save(candidate, folders[digest])
             return measure_instances(
                 setup.framework,
                 folders,
@@ -363,26 +370,26 @@ class Workbench:
                 seed=setup.seed,
             )
 
-    def _measure(self, task: Measure) -> Measured:
-        self._keep((FP32_PLAN, *task.plans))
-        return Measured(self._latencies(task.plans, task.effort))
+    def _measure(self, task: Measure, progress: ProgressListener) -> Measured:
+        self._candidates.keep(task.plans)
+        return Measured(self._latencies(task.plans, task.effort, progress))
 
-    def _measure_memory(self, plan: Plan) -> MemoryMeasured:
+    def _measure_memory(self, plan: Plan, progress: ProgressListener) -> MemoryMeasured:
         with tempfile.TemporaryDirectory(prefix="autoq-memory-") as folder:
             target = Path(folder) / "model"
             target.mkdir()
-            self._adaptor.save(self._candidate(plan), target)
+            self._adaptor.save(self._candidates.deployed_of(plan, progress), target)
             return MemoryMeasured(measure_memory(self._setup.framework, target, self._inputs(), self._setup.options))
 
     def _profile(self, plan: Plan) -> Profiled:
-        costs = self._adaptor.profile(self._candidate(plan), self._inputs())
+        costs = self._adaptor.profile(self._candidates.of(plan), self._inputs())
         return Profiled(costs.seconds, costs.overhead)
 
     # -- saving ------------------------------------------------------------------------------------------------
 
-    def _save(self, task: Save) -> Saved:
+    def _save(self, task: Save, progress: ProgressListener) -> Saved:
         folder = Path(task.folder)
-        candidate = self._candidate(task.plan)
+        candidate = self._candidates.deployed_of(task.plan, progress)
         artifact = self._adaptor.save(candidate, folder)
         inputs = self._inputs()
         loaded = self._adaptor.load_artifact(folder, self._setup.options)

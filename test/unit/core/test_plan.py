@@ -48,8 +48,8 @@ def test_order_of_recipes_matters() -> None:
 
 def test_recipes_alone_are_not_the_float_plan() -> None:
     assert FP32_PLAN.is_baseline
-    assert not Plan({}, (Recipe("equalize"),)).is_float
-    assert not Plan({"a": int8()}).is_float
+    assert not Plan({}, (Recipe("equalize"),)).is_baseline
+    assert not Plan({"a": int8()}).is_baseline
 
 
 def test_a_plan_is_not_equal_to_other_things() -> None:
