@@ -47,6 +47,8 @@ class Attention(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.heads = sizes.heads
+        # Known from the configuration: read off a tensor, it would keep symbolic tracing out.
+        self.scale = math.sqrt(sizes.hidden // sizes.heads)
         self.query = nn.Linear(sizes.hidden, sizes.hidden)
         self.key = nn.Linear(sizes.hidden, sizes.hidden)
         self.value = nn.Linear(sizes.hidden, sizes.hidden)
@@ -56,7 +58,7 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
         """``[n, length, hidden]``; `bias` is added to the attention scores."""
         query, key, value = (self._split(linear(hidden)) for linear in (self.query, self.key, self.value))
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]) + bias
+        scores = query @ key.transpose(-1, -2) / self.scale + bias
         mixed = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(2)
         return self.norm(self.output(mixed) + hidden)
 

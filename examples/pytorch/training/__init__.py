@@ -1,0 +1,1 @@
+"""How the example networks get their weights."""
