@@ -41,7 +41,7 @@ def coverage(file: Path, options: RunOptions) -> Coverage:
     source = read_model(file)
     names = {node.name for node in source.graph.node}
     by_tensor = {tensor: node.name for node in source.graph.node for tensor in node.output}
-    covered = set()
+    covered: set[str] = set()
     for node in found.graph.node:
         if not _INT8.fullmatch(node.op_type):
             continue

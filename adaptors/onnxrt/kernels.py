@@ -149,7 +149,7 @@ class Kernels:
         self._emitter.add("MatMul", inputs, self._node(op).output, op.id)
         self._tail(op.members[1:])
 
-    def _dequantized(self, op: FusedOp, number: int, stored: tuple[str, str, str], **values: int) -> str:
+    def _dequantized(self, op: FusedOp, number: int, stored: tuple[str, str, str], **values: Any) -> str:
         name = self._emitter.fresh(f"{op.id}/operand_{number}")
         self._emitter.add("DequantizeLinear", stored, [name], f"{op.id}/dequantize_{number}", **values)
         return name
