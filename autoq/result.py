@@ -15,6 +15,7 @@ from autoq.core.trial import Trial
 from autoq.report.document import ReportDocument
 from autoq.store.artifacts import atomic_folder
 from autoq.store.failures import telling
+from autoq.tuning.deployment.gate import FOLDER
 from autoq.tuning.handover import FRAMEWORK_FILE
 from autoq.tuning.outcome import TuningOutcome
 
@@ -90,6 +91,8 @@ class Result:
             for name in ("plan.yaml", "report.html", "report.json"):
                 shutil.copy2(self.folder / name, scratch / name)
             shutil.copytree(self.folder / "bundle", scratch / "bundle")
+            if self.outcome.deployment is not None and self.outcome.deployment.file:
+                shutil.copytree(self.folder / FOLDER, scratch / FOLDER)
         return target
 
 

@@ -119,6 +119,7 @@ def _document(job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None,
         job_yaml=job_to_yaml(job),
         notes=outcome.notes,
         black_box=black_box,
+        deployment=outcome.deployment,
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from autoq.cli.console import console
 from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
-from autoq.report import page
+from autoq.report import deployment, page
 from autoq.report.document import ReportDocument
 from autoq.report.text import counted, duration
 from autoq.store.artifacts import JobFolder
@@ -89,6 +89,9 @@ def print_document(document: ReportDocument) -> None:
             lost = f"{loss.value} {loss.bounds}".rstrip()
             text = f"  {loss.metric}: loss {lost}, limit {loss.limit}, {loss.samples} samples"
             console.print(text, highlight=False, markup=False)
+    if document.deployment is not None:
+        for line in deployment.lines(document.deployment):
+            console.print(line, highlight=False, markup=False)
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     console.print(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from autoq.core.batch import TensorSpec
 from autoq.core.criterion import Criterion, Tolerance
+from autoq.core.deployed import Deployment
 from autoq.core.objective import Objective
 from autoq.core.task import Description, Split
 from autoq.core.trial import Latency, MetricScore, Trial
@@ -45,6 +46,7 @@ def build_document(
     notes: Sequence[str] = (),
     black_box: bool = False,
     created: datetime | None = None,
+    deployment: Deployment | None = None,
 ) -> ReportDocument:
     """A report document.
 
@@ -73,6 +75,7 @@ def build_document(
         notes: The tuner's own remarks; those that follow from the data are added here.
         black_box: The score came from the user's own function.
         created: Now when None.
+        deployment: What the deployment gate found, or None.
     """
     shown = best or attempt
     remarks = [
@@ -112,6 +115,7 @@ def build_document(
         job_yaml=job_yaml,
         replay=tuple(replay),
         notes=tuple(dict.fromkeys(remarks)),
+        deployment=deployment,
     )
 
 

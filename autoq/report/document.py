@@ -10,6 +10,7 @@ from typing import Any
 
 from autoq.core.capability import Op
 from autoq.core.criterion import Criterion
+from autoq.core.deployed import Deployment
 from autoq.core.errors import StoreError
 from autoq.core.objective import Objective
 from autoq.core.plan import FP32_PLAN, Plan
@@ -102,6 +103,7 @@ class ReportDocument:
         job_yaml: The job file's text.
         replay: How to run it again.
         notes: What the reader should know before trusting a number.
+        deployment: What the deployment gate found, or None.
     """
 
     job_id: str
@@ -129,6 +131,7 @@ class ReportDocument:
     job_yaml: str = ""
     replay: tuple[ReplayStep, ...] = ()
     notes: tuple[str, ...] = ()
+    deployment: Deployment | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -184,6 +187,7 @@ class ReportDocument:
             "job_yaml": self.job_yaml,
             "replay": [asdict(step) for step in self.replay],
             "notes": list(self.notes),
+            "deployment": self.deployment.to_json() if self.deployment is not None else None,
         }
 
     @classmethod
@@ -232,6 +236,7 @@ class ReportDocument:
             job_yaml=data["job_yaml"],
             replay=tuple(ReplayStep(**step) for step in data["replay"]),
             notes=tuple(data["notes"]),
+            deployment=Deployment.from_json(data["deployment"]) if data.get("deployment") else None,
         )
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from autoq.core.errors import StoreError
-from autoq.report import page, text
+from autoq.report import deployment, page, text
 from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
 from autoq.store.artifacts import write_text_atomic
@@ -66,6 +66,7 @@ def render(document: ReportDocument) -> str:
         verdict=document.verdict,
         css=Markup(_style()),
         text=text,
+        gate=deployment,
         tune=page.losses(document.criteria, shown.scores) if shown is not None and shown.scores else [],
         held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
         compared=page.compared(document),

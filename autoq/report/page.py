@@ -39,6 +39,7 @@ PHASES = {
     "finalists": "measuring finalists",
     "verdict": "scoring held-out samples",
     "memory": "measuring memory",
+    "deployment": "scoring the exported model",
     "save": "saving",
 }
 
