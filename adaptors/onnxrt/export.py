@@ -42,14 +42,36 @@ def export_onnx(
         raise TrialError(error.message, where=error.where, hint=error.hint) from error
     proto = _standard(proto)
     write(proto, file, model.folder)
-    anchors = [(op.id, model.fusion.graph.nodes[op.anchor].name, op.output) for op in model.fusion.ops]
+    return exported_model(model, proto, frozenset(static), file, settings, notes)
+
+
+def exported_model(
+    model: OnnxModel,
+    proto: ModelProto,
+    static: frozenset[str],
+    file: Path,
+    settings: ExportSettings,
+    notes: tuple[str, ...],
+) -> ExportedModel:
+    """What is known of a written file.
+
+    Args:
+        model: The fp32 model.
+        proto: What was written.
+        static: Ids of the ops that were to be quantized.
+        file: Where it lies.
+        settings: How it was exported.
+        notes: What the file does not carry over.
+    """
     graph = QdqGraph(proto)
     by_name = {node.name: node for node in graph.nodes}
     ops = []
-    for op, name, _ in anchors:
-        node = by_name.get(op if op in static else name) or by_name.get(name)
+    for op in model.fusion.ops:
+        name = model.fusion.graph.nodes[op.anchor].name
+        node = by_name.get(op.id if op.id in static else name) or by_name.get(name)
         if node is not None:
-            ops.append(ExportedOp(op, node.name, graph.result(node), op in static and graph.is_quantized(node)))
+            quantized = op.id in static and graph.is_quantized(node)
+            ops.append(ExportedOp(op.id, node.name, graph.result(node), quantized))
     rules, broken = tensorrt_rules.checked(proto) if settings.profile == "tensorrt" else ((), ())
     return ExportedModel(file, tuple(ops), notes, rules, broken)
 
