@@ -8,9 +8,10 @@ from pathlib import Path
 
 from autoq.adaptors.onnxrt import calibrator
 from autoq.adaptors.onnxrt.candidate import Source, feed
+from autoq.adaptors.onnxrt.export import exported_tensors
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
-from autoq.adaptors.openvino import profile, save
+from autoq.adaptors.openvino import deployed, export, profile, save
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
 from autoq.adaptors.openvino.capabilities import capabilities
@@ -19,6 +20,7 @@ from autoq.adaptors.openvino.runtime import CompileSettings, has_bf16
 from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.deployment import Coverage, ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Observer
@@ -103,6 +105,34 @@ class OpenVinoAdaptor:
     def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
         """Load what `save` wrote, or any ``.onnx`` or ``.xml`` model."""
         return save.load_artifact(folder, options)
+
+    def export_onnx(
+        self, model: OnnxModel, plan: Plan, calibration: Calibration | None, file: Path, settings: ExportSettings
+    ) -> ExportedModel:
+        """Write what a plan describes as one ONNX file."""
+        return export.export_onnx(model, plan, calibration, file, settings)
+
+    def exported_tensors(
+        self,
+        model: OnnxModel,  # noqa: ARG002
+        plan: Plan,  # noqa: ARG002
+        calibration: Calibration | None,  # noqa: ARG002
+        exported: ExportedModel,
+        tensors: Sequence[str],
+        inputs: Inputs,
+    ) -> Mapping[str, Array]:
+        """What the tensors of an exported file should hold."""
+        return exported_tensors(exported, tensors, inputs)
+
+    def coverage(self, file: Path, options: RunOptions) -> Coverage:
+        """Which nodes of an ONNX file run in 8 bits."""
+        return deployed.coverage(file, options)
+
+    def run_tensors(
+        self, file: Path, tensors: Sequence[str], inputs: Inputs, options: RunOptions
+    ) -> Mapping[str, Array]:
+        """Tensors inside an ONNX file, as OpenVINO computes them."""
+        return deployed.run_tensors(file, tensors, inputs, options)
 
     def usability(self) -> Usability:
         """Versions, and what is missing; imports nothing."""

@@ -23,7 +23,7 @@ _INT8 = frozenset({"i8", "u8"})
 _HELPERS = frozenset({"Const", "Input", "Output", "FakeQuantize", "Convert", "Reorder", "Reshape", "Transpose"})
 
 # What OpenVINO's ONNX reader calls the product of an op that also adds a bias.
-_PRODUCT = re.compile(r"/WithoutBiases$")
+PRODUCT = re.compile(r"/WithoutBiases$")
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class OwnerIndex:
 
     def first(self, node: ExecutedNode) -> FusedOp | None:
         """The first op that is part of an executed node."""
-        found = (self._owner.get(_PRODUCT.sub("", name)) for name in node.origins)
+        found = (self._owner.get(PRODUCT.sub("", name)) for name in node.origins)
         return next((op for op in found if op is not None), None)
 
     def works(self, node: ExecutedNode) -> Iterator[FusedOp]:
         """Ops whose work an executed node does."""
         for name in node.origins:
-            op = self._anchor.get(_PRODUCT.sub("", name))
+            op = self._anchor.get(PRODUCT.sub("", name))
             if op is not None:
                 yield op
 
