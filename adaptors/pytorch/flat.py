@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from autoq.adaptors.pytorch.outputs import flatten
 from autoq.adaptors.pytorch.signature import Signature
 
 
-class Flat(nn.Module):
+class Flat(nn.Module):  # type: ignore[misc]
     """Takes the model's inputs in order, returns a tuple of its outputs in order, bfloat16 ones as float32.
 
     Args:
@@ -25,17 +26,18 @@ class Flat(nn.Module):
         self.model = model
         self._signature = signature
         self._autocast = autocast
-        self.eval()
+        self.training = False  # the model itself is in evaluation mode; an exported one forbids eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The outputs of `outputs.flatten`, without names."""
         args, kwargs = self._signature.split(tensors)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
+        # Autocast that is switched off would still be a part of an exported graph, and hide what is inside.
+        with torch.autocast("cpu", torch.bfloat16) if self._autocast else nullcontext():
             found = flatten(self.model(*args, **kwargs))
         return tuple(t.float() if t.dtype == torch.bfloat16 else t for t in found.values())
 
 
-class InBfloat16(nn.Module):
+class InBfloat16(nn.Module):  # type: ignore[misc]
     """A bfloat16 model that takes what its float32 original takes.
 
     Args:
@@ -51,7 +53,7 @@ class InBfloat16(nn.Module):
         return self.model(*(_narrow(a) for a in args), **{name: _narrow(a) for name, a in kwargs.items()})
 
 
-class Autocast(nn.Module):
+class Autocast(nn.Module):  # type: ignore[misc]
     """A float32 model whose convolutions and matrix products run in bfloat16.
 
     Args:
