@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import random
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import cache
+from typing import TextIO, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +38,7 @@ _NOISE = (
     "You are using `torch.load` with `weights_only=False`",
     "The given NumPy array is not writable",
     "isinstance.treespec, LeafSpec. is deprecated",
+    "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation",
 )
 
 M = TypeVar("M", bound=nn.Module)
@@ -76,11 +81,18 @@ def guarded(threads: int | None = None) -> Iterator[None]:
         with running(threads), warnings.catch_warnings():
             for message in _NOISE:
                 warnings.filterwarnings("ignore", message=f".*{message}")
+            _first_quantized_tensor()
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_default_dtype(dtype)
+
+
+@cache
+def _first_quantized_tensor() -> None:
+    # The framework warns of the first one in a process. Without this one, that would be in the middle of a prediction.
+    torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.quint8)
 
 
 def copy_of(module: M, *, share_weights: bool = False) -> M:
@@ -96,25 +108,48 @@ def copy_of(module: M, *, share_weights: bool = False) -> M:
     """
     memo: dict[int, object] = {id(p): p for p in module.parameters()} if share_weights else {}
     try:
-        duplicate = copy.deepcopy(module, memo)
+        duplicate: M = copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError, NotImplementedError, RecursionError) as error:
         raise ModelError(
             f"the model cannot be copied: {type(error).__name__}: {error}",
             where=type(module).__name__,
             hint="keep locks, files, generators and tensors with gradients out of the module's attributes",
         ) from error
-    return duplicate.eval()
+    duplicate.eval()
+    return duplicate
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporting and compiling: what the framework's own code warns of or logs stays away from the user."""
-    logger = logging.getLogger("torch")
-    level = logger.level
+    """Exporting and compiling: what the framework warns of, logs and prints of itself stays away from the user."""
+    logger, level, stderr = logging.getLogger("torch"), logging.getLogger("torch").level, sys.stderr
     logger.setLevel(logging.ERROR)
+    sys.stderr = _Mute(stderr)  # the exporter prints the graph of a model it cannot capture
     try:
         with warnings.catch_warnings():
+            for message in (*_NOISE, "The tensor attribute"):
+                warnings.filterwarnings("ignore", message=f".*{message}")
             warnings.filterwarnings("ignore", module=r"(torch|torchao|copyreg)(\.|$)")
             yield
     finally:
+        sys.stderr = stderr
         logger.setLevel(level)
+
+
+class _Mute(io.TextIOBase):
+    """Drops what this thread prints; other threads print as before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() != self._thread:
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
