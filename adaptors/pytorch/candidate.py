@@ -37,6 +37,7 @@ class TorchCandidate:
         options: Threads.
         record: What ``tuning.json`` says of its ops: precision, scales, zero points; by op id.
         notes: What a user should know of it.
+        model: What it was built from, to save it; None for one that was loaded.
     """
 
     run: Callable[..., Any]
@@ -49,6 +50,7 @@ class TorchCandidate:
     options: RunOptions = field(default_factory=RunOptions)
     record: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    model: TorchModel | None = None
 
     def predict(self, inputs: Inputs) -> Outputs:
         """Run one batch.
@@ -93,7 +95,7 @@ def _bytes(value: Any, seen: set[int]) -> int:
         if value.data_ptr() in seen:
             return 0  # tied weights are saved once
         seen.add(value.data_ptr())
-    size = value.numel() * value.element_size()
+    size: int = value.numel() * value.element_size()
     if value.is_quantized and value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams):
         size += 16 * value.q_per_channel_scales().numel()
     return size
@@ -115,12 +117,10 @@ class CompilableCandidate(TorchCandidate):
     """Scored uncompiled, deployed compiled.
 
     Attributes:
-        model: The model it was built from.
         autocast: Compile under CPU autocast to bfloat16.
         read_back: What is realized in a package; without it, the same as here.
     """
 
-    model: TorchModel
     autocast: bool = False
     read_back: Callable[[Package], Plan] | None = None
     _compiled: CompiledCandidate | None = field(default=None, init=False, repr=False)
@@ -132,6 +132,7 @@ class CompilableCandidate(TorchCandidate):
             TrialError: It does not compile.
         """
         if self._compiled is None:
+            assert self.model is not None
             package = compile_package(self.native, self.model, self.options.threads, autocast=self.autocast)
             self._compiled = compiled_candidate(self, package)
         return self._compiled
@@ -168,5 +169,6 @@ def compiled_candidate(source: CompilableCandidate, package: Package) -> Compile
         options=source.options,
         record=source.record,
         notes=(*source.notes, *package.notes),
+        model=source.model,
         package=package,
     )

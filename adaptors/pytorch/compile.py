@@ -53,8 +53,7 @@ def export(
         with quiet():
             program = torch.export.export(flat, example, dynamic_shapes=(tuple({0: batch} for _ in example),))
         return program, _specs(model, example, BATCH), ()
-    except Exception as error:
-        # The exporter raises errors of many kinds; the second attempt tells whether the batch was the reason.
+    except Exception as error:  # noqa: BLE001 - of many kinds; the second attempt tells whether the batch was the reason
         reason = error
     own = (*args, *kwargs.values())
     try:

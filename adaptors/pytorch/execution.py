@@ -128,7 +128,7 @@ def describe(args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> str:
     return ", ".join(parts)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Follows tensors through modules and tensor functions."""
 
     def __init__(self, owners: Mapping[int, tuple[str, ...]]) -> None:

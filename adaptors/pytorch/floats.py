@@ -53,9 +53,10 @@ def float_candidate(model: TorchModel, plan: Plan, options: RunOptions) -> Torch
         "native": module,
         "size_bytes": size,
         "options": options,
+        "model": model,
     }
     if COMPILE in plan.recipes:
-        return CompilableCandidate(**common, model=model)
+        return CompilableCandidate(**common)
     return TorchCandidate(**common)
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import quiet
+from autoq.adaptors.pytorch.signature import check_shape
 from autoq.core.batch import TensorSpec
-from autoq.core.errors import DataError, ModelError
+from autoq.core.errors import ModelError
 
 PACKAGE = "model.aoti.pt2"
 PROGRAM = "model.pt2"
@@ -60,14 +61,7 @@ class Package:
             DataError: A tensor has another shape than the package was compiled for.
         """
         for spec, tensor in zip(self.inputs, tensors, strict=True):
-            shape = spec.shape or ()
-            if len(shape) != tensor.ndim or any(isinstance(w, int) and w != h for w, h in zip(shape, tensor.shape)):
-                told = ", ".join("any" if not isinstance(s, int) else str(s) for s in shape)
-                raise DataError(
-                    f"the compiled model takes '{spec.name}' as [{told}], not {list(tensor.shape)}",
-                    where=spec.name,
-                    hint="only the batch may change in a compiled model: pad samples to one size",
-                )
+            check_shape(spec, tensor, "only the batch may change in a compiled model: pad samples to one size")
         return tuple(self.runner(*(t.contiguous() for t in tensors)))
 
     @property

@@ -40,7 +40,7 @@ def qconfig_of(precision: OpPrecision) -> QConfig | None:
             dynamic = PlaceholderObserver.with_args(dtype=torch.quint8, quant_min=0, quant_max=255, is_dynamic=True)
             return QConfig(activation=dynamic, weight=weight_observer(precision.weight))
         case Mode.WEIGHT_ONLY:
-            return float_qparams_weight_only_qconfig  # type: ignore[no-any-return]
+            return float_qparams_weight_only_qconfig
         case _:
             return None
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.program import is_program, load_program
 from autoq.adaptors.pytorch.weights import load_weights
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import Inputs
@@ -120,13 +121,8 @@ def _of_file(path: Path) -> Read:
     if not path.exists():
         raise ModelError("there is no such model file", where=str(path), hint="check model.path")
     members = _members(path)
-    if any(m.endswith(("/archive_format", "/serialized_exported_program.json")) or "/models/" in m for m in members):
-        try:
-            return _of_program(torch.export.load(path))
-        except AutoqError:
-            raise
-        except Exception as error:
-            raise ModelError(f"the exported program cannot be read: {first_line(error)}", where=str(path)) from error
+    if is_program(members):
+        return _of_program(load_program(path))
     if any("/code/" in m for m in members):
         try:
             return Read(torch.jit.load(path, map_location="cpu"), TORCHSCRIPT)

@@ -144,6 +144,20 @@ def spec_of(name: str, tensor: Tensor, samples: int | None = None) -> TensorSpec
     return TensorSpec(name, dtype, tuple(axes))
 
 
+def check_shape(spec: TensorSpec, tensor: Tensor, hint: str | None = None) -> None:
+    """The tensor has the rank, and where they are fixed the sizes, of a spec.
+
+    Raises:
+        DataError: It has others.
+    """
+    if spec.shape is None:
+        return
+    pairs = zip(spec.shape, tensor.shape, strict=False)
+    if len(spec.shape) != tensor.ndim or any(isinstance(want, int) and want != have for want, have in pairs):
+        shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        raise DataError(f"input '{spec.name}' takes [{shape}], not {list(tensor.shape)}", where=spec.name, hint=hint)
+
+
 def as_tensor(value: Any, name: object) -> Tensor:
     """A tensor of an array, or the tensor itself.
 
@@ -182,13 +196,7 @@ def _tensor(spec: TensorSpec, value: Any) -> Tensor:
                 where=spec.name,
             )
         tensor = tensor.to(wanted)
-    if spec.shape is not None:
-        fits = tensor.ndim == len(spec.shape) and all(
-            not isinstance(want, int) or want == have for want, have in zip(spec.shape, tensor.shape, strict=True)
-        )
-        if not fits:
-            shape = ", ".join("any" if s is None else str(s) for s in spec.shape)
-            raise DataError(f"input '{spec.name}' takes [{shape}], not {list(tensor.shape)}", where=spec.name)
+    check_shape(spec, tensor)
     return tensor
 
 

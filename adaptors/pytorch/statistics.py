@@ -16,7 +16,7 @@ from autoq.core.precision import TensorQuant
 from autoq.core.statistics import Calibration, Needs, TensorStatistics
 
 
-class Collecting(nn.Module):
+class Collecting(nn.Module):  # type: ignore[misc]
     """Passes a tensor through and takes its values in; takes an observer's place in a model.
 
     Args:

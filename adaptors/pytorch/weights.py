@@ -37,8 +37,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise ModelError(
             "the weights do not fit the model: " + _misfits(wanted, state, missing, unexpected, misshaped),
             where=str(path),
-            hint=_rename_hint(wanted, missing, unexpected)
-            or "check the factory's arguments, e.g. the number of classes",
+            hint=_rename_hint(missing, unexpected) or "check the factory's arguments, e.g. the number of classes",
         )
     module.load_state_dict(state, strict=False)
 
@@ -53,7 +52,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError("there is no such weights file", where=str(path), hint="check model.weights")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            safe: dict[str, Tensor] = load_file(path)
+            return safe
         state = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ModelError(f"this is not a safetensors file, or it is damaged: {error}", where=str(path)) from error
@@ -107,7 +107,7 @@ def _misfits(
     return ", ".join(parts)
 
 
-def _rename_hint(wanted: Mapping[str, Tensor], missing: list[str], unexpected: list[str]) -> str | None:
+def _rename_hint(missing: list[str], unexpected: list[str]) -> str | None:
     if not missing or not unexpected:
         return None
     near = did_you_mean(unexpected[0], missing)

@@ -1,0 +1,278 @@
+"""Saved models: files that run without the user's code, and what autoq knows of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from autoq.adaptors.pytorch.candidate import CompilableCandidate, CompiledCandidate, TorchCandidate
+from autoq.adaptors.pytorch.compile import compile_program, compiler, export
+from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.flat import Flat
+from autoq.adaptors.pytorch.guard import guarded, quiet
+from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
+from autoq.adaptors.pytorch.program import load_program
+from autoq.adaptors.pytorch.script import traced
+from autoq.adaptors.pytorch.signature import Signature, spec_from_json, spec_to_json
+from autoq.adaptors.pytorch.state import plain_state
+from autoq.core.adaptor import Artifact, RunOptions
+from autoq.core.batch import TensorSpec
+from autoq.core.errors import ModelError, StoreError, TrialError
+from autoq.core.plan import Plan
+
+SCRIPT = "model.torchscript.pt"
+WEIGHTS = "state_dict.safetensors"
+DESCRIPTION = "autoq.json"
+TUNING = "tuning.json"
+
+_FORMAT = 1
+
+
+def save(candidate: TorchCandidate, folder: Path, framework: str) -> Artifact:
+    """Write a candidate into an existing, empty folder, in the form in which it is deployed.
+
+    A compiled candidate is saved as its AOTInductor package and the exported program it was made of; any other as
+    TorchScript and a state dict, or as an exported program when it cannot be traced faithfully. ``tuning.json`` (ops,
+    precisions, scales, zero points) and ``autoq.json`` (what is needed to load it) stand beside them.
+
+    Raises:
+        StoreError: It cannot be written.
+        TrialError: The model has no form on disk that gives the same outputs.
+    """
+    if isinstance(candidate, CompilableCandidate):
+        candidate = candidate.compiled()
+    try:
+        with guarded(candidate.options.threads):
+            if isinstance(candidate, CompiledCandidate):
+                files, form = _save_package(candidate, folder)
+            else:
+                files, form = _save_module(candidate, folder)
+        description = {
+            "format": _FORMAT,
+            "framework": framework,
+            "torch": torch.__version__,
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "signature": candidate.signature.to_json(),
+            "outputs": [spec_to_json(s) for s in candidate.outputs],
+            "plan": candidate.plan.to_json(),
+            "realized": candidate.realized.to_json(),
+            "notes": list(candidate.notes),
+            **form,
+        }
+        _write_json(folder / DESCRIPTION, description)
+        _write_json(folder / TUNING, tuning_record(candidate))
+    except OSError as error:
+        raise StoreError(f"the model cannot be written: {error.strerror or error}", where=str(folder)) from error
+    return Artifact(folder, (*files, TUNING, DESCRIPTION))
+
+
+def tuning_record(candidate: TorchCandidate) -> dict[str, Any]:
+    """What a plan came to, framework-neutral: per op its precision, scales and zero points."""
+    ops: dict[str, Any] = {op: {"precision": p.to_json()} for op, p in candidate.realized.precisions.items()}
+    for op, known in candidate.record.items():
+        ops.setdefault(op, {}).update(known)
+    return {"recipes": [r.to_json() for r in candidate.realized.recipes], "ops": ops}
+
+
+def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
+    """Load what `save` wrote; needs none of the user's code.
+
+    Raises:
+        ModelError: It is not a saved model, damaged, or does not run here.
+    """
+    description = _description(path)
+    try:
+        found = _Found(
+            path,
+            Signature.from_json(description["signature"]),
+            tuple(spec_from_json(s) for s in description["outputs"]),
+            options,
+            description,
+        )
+        realized, plan = Plan.from_json(description["realized"]), Plan.from_json(description["plan"])
+        load = _LOADERS[description["form"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"the description of the saved model cannot be read: {error}", where=str(path / DESCRIPTION)
+        ) from error
+    with guarded(options.threads):
+        run, native, notes, package = load(found)
+    record = _read_json(path / TUNING).get("ops", {}) if (path / TUNING).is_file() else {}
+    common: dict[str, Any] = {
+        "run": _by_name(run, found.signature, found.outputs),
+        "signature": found.signature,
+        "outputs": found.outputs,
+        "plan": plan,
+        "realized": realized,
+        "native": native,
+        "size_bytes": sum(f.stat().st_size for f in path.iterdir() if f.name in (SCRIPT, PACKAGE)) or 1,
+        "options": options,
+        "record": record,
+        "notes": (*description.get("notes", ()), *notes),
+    }
+    return CompiledCandidate(**common, package=package) if package is not None else TorchCandidate(**common)
+
+
+# -- saving ----------------------------------------------------------------------------------------------------------
+
+
+def _save_package(candidate: CompiledCandidate, folder: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    package = candidate.package
+    shutil.copyfile(package.path, folder / PACKAGE)
+    files = [PACKAGE]
+    if package.program is not None:
+        shutil.copyfile(package.program, folder / PROGRAM)
+        files.append(PROGRAM)
+    return tuple(files), {
+        "form": "package",
+        "threads": package.threads,
+        "package_inputs": [spec_to_json(s) for s in package.inputs],
+    }
+
+
+def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    model = candidate.model
+    if model is None:
+        raise StoreError("a loaded model is saved already", hint="copy its folder")
+    args, kwargs = model.example
+    flat = Flat(candidate.native, candidate.signature)
+    save_file(plain_state(candidate.native), folder / WEIGHTS)
+    try:
+        script = traced(flat, (*args, *kwargs.values()))
+    except TrialError as error:
+        reason = error
+    else:
+        with quiet():
+            torch.jit.save(script, folder / SCRIPT)
+        return (SCRIPT, WEIGHTS), {"form": "torchscript"}
+    try:
+        program, _, _ = export(candidate.native, model)
+        with quiet():
+            torch.export.save(program, folder / PROGRAM)
+    except Exception as error:
+        raise TrialError(
+            f"the model cannot be saved so that it gives the same outputs: {reason.message}",
+            hint=f"{reason.hint or ''} (torch.export: {first_line(error)})".strip(),
+        ) from error
+    return (PROGRAM, WEIGHTS), {"form": "program"}
+
+
+# -- loading ---------------------------------------------------------------------------------------------------------
+
+_Run = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    signature: Signature
+    outputs: tuple[TensorSpec, ...]
+    options: RunOptions
+    description: Mapping[str, Any]
+
+
+_Loaded = tuple[_Run, nn.Module, tuple[str, ...], Package | None]
+
+
+def _load_script(found: _Found) -> _Loaded:
+    file = found.path / SCRIPT
+    try:
+        with quiet():
+            script = torch.jit.load(file, map_location="cpu")
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(f"the TorchScript file cannot be read: {first_line(error)}", where=str(file)) from error
+    return script, script, (), None
+
+
+def _load_program(found: _Found) -> _Loaded:
+    module = load_program(found.path / PROGRAM).module()
+    return module, module, (), None
+
+
+def _load_package(found: _Found) -> _Loaded:
+    description = found.description
+    inputs = tuple(spec_from_json(s) for s in description["package_inputs"])
+    program, here = found.path / PROGRAM, torch.backends.cpu.get_cpu_capability()
+    # Machine code for other instructions does not raise: it ends the process.
+    if here == description["processor"] and torch.__version__ == description["torch"]:
+        package = load_package(found.path / PACKAGE, inputs, int(description["threads"]))
+        return package, _PackageModule(package), (), package
+    made = f"{description['processor']}, torch {description['torch']}"
+    if not program.is_file():
+        raise ModelError(
+            f"the model was compiled for {made}, and this is {here}, torch {torch.__version__}",
+            where=str(found.path),
+            hint="tune again on this machine",
+        )
+    loaded = load_program(program)
+    if compiler() is None:
+        module = loaded.module()
+        return module, module, (f"runs uncompiled: it was compiled for {made}, and there is no compiler here",), None
+    scratch = Scratch()
+    threads = found.options.threads or int(description["threads"])
+    compile_program(loaded, scratch.folder / PACKAGE, threads)
+    package = load_package(scratch.folder / PACKAGE, inputs, threads, scratch=scratch)
+    return package, _PackageModule(package), (f"compiled again: it was compiled for {made}",), package
+
+
+_LOADERS: Mapping[str, Callable[[_Found], _Loaded]] = {
+    "torchscript": _load_script,
+    "program": _load_program,
+    "package": _load_package,
+}
+
+
+class _PackageModule(nn.Module):  # type: ignore[misc]
+    """A compiled model to hold and call: tensors in order in, a tuple of tensors out."""
+
+    def __init__(self, package: Package) -> None:
+        super().__init__()
+        self.package = package
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return self.package(*tensors)
+
+
+def _by_name(run: _Run, signature: Signature, outputs: tuple[TensorSpec, ...]) -> _Run:
+    names = [spec.name for spec in outputs]
+
+    def call(*args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
+        tensors = (*args, *(kwargs[name] for name in signature.names[signature.positional :]))
+        return dict(zip(names, run(*tensors), strict=True))
+
+    return call
+
+
+def _description(path: Path) -> dict[str, Any]:
+    if not (path / DESCRIPTION).is_file():
+        held = ", ".join(sorted(f.name for f in path.iterdir())[:6]) if path.is_dir() else "it is no folder"
+        raise ModelError(f"there is no saved PyTorch model here: {held or 'the folder is empty'}", where=str(path))
+    description = _read_json(path / DESCRIPTION)
+    if description.get("format") != _FORMAT:
+        raise ModelError(
+            f"the model was saved in format {description.get('format')}, and this version reads {_FORMAT}",
+            where=str(path / DESCRIPTION),
+        )
+    return description
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
+    if not isinstance(data, dict):
+        raise ModelError("the file holds no JSON object", where=str(path))
+    return data
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
