@@ -95,6 +95,8 @@ def record(module: nn.Module, args: Sequence[Tensor], kwargs: Mapping[str, Tenso
     recorder = _Recorder(_owners(paths))
     handles = []
     for child, path in paths.items():
+        if not is_plain_module(child):
+            continue
         leaf = not any(True for _ in child.children())
         handles.append(child.register_forward_pre_hook(recorder.entering(path, leaf), with_kwargs=True))
         handles.append(child.register_forward_hook(recorder.leaving(path, leaf)))

@@ -37,7 +37,7 @@ _NOISE = (
     "Using a non-tuple sequence for multidimensional indexing",
     "You are using `torch.load` with `weights_only=False`",
     "The given NumPy array is not writable",
-    "isinstance.treespec, LeafSpec. is deprecated",
+    "isinstance.treespec, LeafSpec.* is deprecated",
     "torch.quantize_per_tensor, torch.quantize_per_channel and other quantized tensor creation",
 )
 
