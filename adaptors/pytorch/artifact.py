@@ -14,15 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autoq.adaptors.pytorch.candidate import CompilableCandidate, CompiledCandidate, TorchCandidate
-from autoq.adaptors.pytorch.compile import compile_program, compiler, export
+from autoq.adaptors.pytorch.compile import compile_program, export
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
 from autoq.adaptors.pytorch.program import load_program
-from autoq.adaptors.pytorch.script import traced
+from autoq.adaptors.pytorch.script import scripted, traced
 from autoq.adaptors.pytorch.signature import Signature, spec_from_json, spec_to_json
 from autoq.adaptors.pytorch.state import plain_state
+from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.adaptor import Artifact, RunOptions
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError, StoreError, TrialError
@@ -145,24 +146,31 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
     args, kwargs = model.example
     flat = Flat(candidate.native, candidate.signature)
     save_file(plain_state(candidate.native), folder / WEIGHTS)
-    try:
-        script = traced(flat, (*args, *kwargs.values()))
-    except TrialError as error:
-        reason = error
-    else:
+    reasons: list[TrialError] = []
+    for form, make in _SCRIPTS if not model.execution.reads_values else reversed(_SCRIPTS):
+        try:
+            script = make(flat, (*args, *kwargs.values()))
+        except TrialError as error:
+            reasons.append(error)
+            continue
         with quiet():
             torch.jit.save(script, folder / SCRIPT)
-        return (SCRIPT, WEIGHTS), {"form": "torchscript"}
+        return (SCRIPT, WEIGHTS), {"form": form}
     try:
         program, _, _ = export(candidate.native, model)
         with quiet():
             torch.export.save(program, folder / PROGRAM)
     except Exception as error:
+        told = "; ".join(reason.message for reason in reasons)
         raise TrialError(
-            f"the model cannot be saved so that it gives the same outputs: {reason.message}",
-            hint=f"{reason.hint or ''} (torch.export: {first_line(error)})".strip(),
+            f"the model cannot be saved so that it gives the same outputs: {told}; torch.export: {first_line(error)}",
+            hint=reasons[0].hint,
         ) from error
     return (PROGRAM, WEIGHTS), {"form": "program"}
+
+
+# A trace carries every kind of code, but one way through it; scripting carries control flow.
+_SCRIPTS = (("trace", traced), ("script", scripted))
 
 
 # -- loading ---------------------------------------------------------------------------------------------------------
@@ -182,14 +190,24 @@ class _Found:
 _Loaded = tuple[_Run, nn.Module, tuple[str, ...], Package | None]
 
 
+def _load_trace(found: _Found) -> _Loaded:
+    script = _read_script(found)
+    return script, script, (), None
+
+
 def _load_script(found: _Found) -> _Loaded:
+    script = _read_script(found)
+    return Flat(script, found.signature), script, (), None
+
+
+def _read_script(found: _Found) -> torch.jit.ScriptModule:
     file = found.path / SCRIPT
     try:
         with quiet():
             script = torch.jit.load(file, map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"the TorchScript file cannot be read: {first_line(error)}", where=str(file)) from error
-    return script, script, (), None
+    return script
 
 
 def _load_program(found: _Found) -> _Loaded:
@@ -224,7 +242,8 @@ def _load_package(found: _Found) -> _Loaded:
 
 
 _LOADERS: Mapping[str, Callable[[_Found], _Loaded]] = {
-    "torchscript": _load_script,
+    "trace": _load_trace,
+    "script": _load_script,
     "program": _load_program,
     "package": _load_package,
 }

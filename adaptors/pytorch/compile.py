@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,15 +17,9 @@ from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
 from autoq.adaptors.pytorch.signature import BATCH
+from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import TrialError
-
-COMPILERS = ("g++", "clang++", "c++")
-
-
-def compiler() -> str | None:
-    """The C++ compiler that will be used, or None when there is none."""
-    return next((found for name in COMPILERS if (found := shutil.which(name))), None)
 
 
 def export(
@@ -83,7 +76,10 @@ def compile_package(module: nn.Module, model: TorchModel, threads: int | None, *
         TrialError: It cannot be captured or compiled, or there is no C++ compiler.
     """
     if compiler() is None:
-        raise TrialError("there is no C++ compiler here", hint="install g++ or clang++, or remove the recipe 'compile'")
+        raise TrialError(
+            "there is no C++ compiler here",
+            hint="install g++, or name another compiler in the environment variable CXX",
+        )
     started = time.perf_counter()
     count = threads if threads is not None else torch.get_num_threads()
     scratch = Scratch()

@@ -24,13 +24,13 @@ class Flat(nn.Module):  # type: ignore[misc]
     def __init__(self, model: nn.Module, signature: Signature, *, autocast: bool = False) -> None:
         super().__init__()
         self.model = model
-        self._signature = signature
+        self.signature = signature
         self._autocast = autocast
         self.training = False  # the model itself is in evaluation mode; an exported one forbids eval()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The outputs of `outputs.flatten`, without names."""
-        args, kwargs = self._signature.split(tensors)
+        args, kwargs = self.signature.split(tensors)
         # Autocast that is switched off would still be a part of an exported graph, and hide what is inside.
         with torch.autocast("cpu", torch.bfloat16) if self._autocast else nullcontext():
             found = flatten(self.model(*args, **kwargs))

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from autoq.adaptors.pytorch.candidate import CompilableCandidate, TorchCandidate, module_bytes
-from autoq.adaptors.pytorch.compile import compiler
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Autocast, InBfloat16
 from autoq.adaptors.pytorch.guard import copy_of, guarded
 from autoq.adaptors.pytorch.model import Form, TorchModel
+from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.adaptor import RunOptions
 from autoq.core.capability import Recipe
 from autoq.core.errors import AutoqError, TrialError

@@ -89,9 +89,10 @@ def _load(source: ModelSource) -> TorchModel:
     example = _example_inputs(source, read.example)
     signature, tensors = signature_of(module, example)
     tensors = tuple(t.float() if t.dtype == torch.float64 else t for t in tensors)
-    signature = Signature(
-        tuple(spec_of(s.name, t) for s, t in zip(signature.inputs, tensors, strict=True)), signature.positional
-    )
+    specs = tuple(spec_of(s.name, t) for s, t in zip(signature.inputs, tensors, strict=True))
+    if len(read.shapes) == len(specs):
+        specs = tuple(_fixed(spec, shape) for spec, shape in zip(specs, read.shapes, strict=True))
+    signature = Signature(specs, signature.positional)
     checks.check_example(tensors, signature.names)
     tensors, raw, execution = _run(module, signature, tensors)
     outputs = flatten(raw)
@@ -120,6 +121,14 @@ def dataflow(model: TorchModel, ops: Sequence[str]) -> tuple[tuple[str, str], ..
     return model.execution.edges(frozenset(ops))
 
 
+def _fixed(spec: TensorSpec, shape: tuple[int | None, ...]) -> TensorSpec:
+    if spec.shape is None or len(shape) != len(spec.shape):
+        return spec
+    return TensorSpec(
+        spec.name, spec.dtype, tuple(s if s is not None else w for s, w in zip(shape, spec.shape, strict=True))
+    )
+
+
 def _example_inputs(source: ModelSource, own: Inputs | None) -> Inputs:
     if source.example is not None:
         return source.example()
@@ -136,7 +145,8 @@ def _run(
 ) -> tuple[tuple[Tensor, ...], object, Execution]:
     """Run a copy on few samples, on all when it does not run with few."""
     few = tuple(t[:_EXAMPLE_SAMPLES] for t in tensors)
-    if few[0].shape[0] != tensors[0].shape[0]:
+    fixed = any(spec.shape is not None and isinstance(spec.shape[0], int) for spec in signature.inputs)
+    if few[0].shape[0] != tensors[0].shape[0] and not fixed:
         try:
             return few, *_record(module, signature, few)
         except ModelError:

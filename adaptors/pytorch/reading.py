@@ -24,11 +24,19 @@ MODULE, EXPORTED, TORCHSCRIPT = "module", "exported program", "TorchScript"
 
 @dataclass(frozen=True)
 class Read:
-    """A module, how it came, and the example inputs that came with it."""
+    """A module, how it came, and what came with it.
+
+    Attributes:
+        module: The module.
+        form: How it came.
+        example: The example inputs of an exported program.
+        shapes: The shapes an exported program takes, None for an axis of any size; one per input.
+    """
 
     module: nn.Module
     form: str
     example: Inputs | None = None
+    shapes: tuple[tuple[int | None, ...], ...] = ()
 
 
 def read(source: ModelSource) -> Read:
@@ -80,7 +88,17 @@ def _of_program(program: torch.export.ExportedProgram) -> Read:
     if program.example_inputs is not None:
         args, kwargs = program.example_inputs
         example = [*args, *kwargs.values()]
-    return Read(module, EXPORTED, example)
+    return Read(module, EXPORTED, example, _shapes(program))
+
+
+def _shapes(program: torch.export.ExportedProgram) -> tuple[tuple[int | None, ...], ...]:
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    tensors = [values.get(name) for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    return tuple(
+        tuple(size if isinstance(size, int) else None for size in value.shape)
+        for value in tensors
+        if isinstance(value, torch.Tensor)
+    )
 
 
 def _of_factory(name: str, arguments: Mapping[str, Any]) -> Read:

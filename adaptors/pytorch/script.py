@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,8 +29,26 @@ def traced(flat: Flat, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
             script = torch.jit.trace(flat, tensors, check_trace=False, strict=False)
     except Exception as error:
         raise TrialError(f"the model cannot be traced: {type(error).__name__}: {first_line(error)}") from error
-    for batch in _batches(tensors):
-        _require_same(flat, script, batch)
+    _require_same(flat, lambda *batch: script(*batch), tensors)
+    return script
+
+
+def scripted(flat: Flat, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    """Compile a module's source to TorchScript, control flow included, and see that it gives the same outputs.
+
+    Returns:
+        The scripted model inside of `flat`; it takes and gives what the model itself does.
+
+    Raises:
+        TrialError: TorchScript does not know something its source uses, or computes something else.
+    """
+    try:
+        with quiet():
+            script = torch.jit.script(flat.model)
+    except Exception as error:
+        raise TrialError(f"the model cannot be scripted: {type(error).__name__}: {first_line(error)}") from error
+    other = Flat(script, flat.signature)
+    _require_same(flat, other, tuple(example))
     return script
 
 
@@ -42,26 +60,34 @@ def _batches(example: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
     return [example, tuple(t[:1] for t in example), three, scaled, small]
 
 
-def _require_same(flat: Flat, script: torch.jit.ScriptModule, batch: tuple[Tensor, ...]) -> None:
-    try:
-        expected = flat(*batch)
-    except Exception:  # noqa: BLE001 - a model may refuse a batch of this size; then its trace need not run either
-        return
-    for _ in range(_RUNS):
+def _require_same(flat: Flat, other: Callable[..., tuple[Tensor, ...]], example: tuple[Tensor, ...]) -> None:
+    for batch in _batches(example):
         try:
-            with quiet():
-                found = script(*batch)
-        except RuntimeError as error:
-            raise TrialError(
-                f"the traced model fails on a batch of {batch[0].shape[0]}: {first_line(error)}",
-                hint="its code computes a size once; write it with tensor operations",
-            ) from error
-        same = len(found) == len(expected) and all(
-            a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
-            for a, b in zip(expected, found, strict=True)
+            expected = flat(*batch)
+        except Exception:  # noqa: BLE001 - a model may refuse a batch of this size; then its copy need not run either
+            continue
+        for _ in range(_RUNS):
+            _require_equal(expected, other, batch)
+
+
+def _require_equal(
+    expected: tuple[Tensor, ...], other: Callable[..., tuple[Tensor, ...]], batch: tuple[Tensor, ...]
+) -> None:
+    samples = batch[0].shape[0]
+    try:
+        with quiet():
+            found = other(*batch)
+    except RuntimeError as error:
+        raise TrialError(
+            f"as TorchScript the model fails on a batch of {samples}: {first_line(error)}",
+            hint="its code computes a size once; write it with tensor operations",
+        ) from error
+    same = len(found) == len(expected) and all(
+        a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+        for a, b in zip(expected, found, strict=True)
+    )
+    if not same:
+        raise TrialError(
+            f"as TorchScript the model computes something else on a batch of {samples}",
+            hint="its way depends on data or on sizes; write that with tensor operations",
         )
-        if not same:
-            raise TrialError(
-                f"the traced model computes something else on a batch of {batch[0].shape[0]}",
-                hint="its way depends on data or on sizes; write that with tensor operations",
-            )
