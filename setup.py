@@ -17,5 +17,6 @@ setup(
         "autoq.yaml_templates": ["*.yaml"],
         "autoq.adaptors.onnxrt": ["capability.yaml"],
         "autoq.adaptors.openvino": ["capability.yaml"],
+        "autoq.adaptors.pytorch_eager": ["capability.yaml"],
     },
 )

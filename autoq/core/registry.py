@@ -58,6 +58,18 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
         "OpenVINO CPU runtime, ONNX models, static",
         (STATIC, AUTO),
     ),
+    "pytorch_fx": AdaptorEntry(
+        "autoq.adaptors.pytorch_fx.adaptor:FxAdaptor",
+        "pytorch",
+        "PyTorch, FX graph mode: functionals included",
+        (STATIC, DYNAMIC, AUTO),
+    ),
+    "pytorch_eager": AdaptorEntry(
+        "autoq.adaptors.pytorch_eager.adaptor:EagerAdaptor",
+        "pytorch",
+        "PyTorch modules, each quantized on its own, static and dynamic",
+        (STATIC, DYNAMIC, AUTO),
+    ),
     "toy": AdaptorEntry(
         "autoq.testing.toy:ToyAdaptor",
         "",

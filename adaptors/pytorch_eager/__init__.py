@@ -1,0 +1,1 @@
+"""PyTorch eager quantization: each quantizable module in a wrapper of its own."""

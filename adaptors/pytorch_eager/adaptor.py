@@ -1,0 +1,130 @@
+"""The adaptor for PyTorch's eager quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch.candidate import TorchCandidate, module_bytes
+from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.floats import float_candidate
+from autoq.adaptors.pytorch.guard import guarded
+from autoq.adaptors.pytorch.model import TorchModel, load
+from autoq.adaptors.pytorch.profile import profile_modules
+from autoq.adaptors.pytorch.usability import usability
+from autoq.adaptors.pytorch_eager import calibrate
+from autoq.adaptors.pytorch_eager.base import base_of
+from autoq.adaptors.pytorch_eager.build import build, realized
+from autoq.adaptors.pytorch_eager.capabilities import capability_table
+from autoq.adaptors.pytorch_eager.fusion import EagerOp
+from autoq.adaptors.pytorch_eager.record import op_modules, tuning_record
+from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
+from autoq.core.batch import Array, Batch, Inputs
+from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, Observer
+from autoq.core.statistics import Calibration, Needs
+
+
+class EagerAdaptor:
+    """Puts quantized modules in the place of float ones, without a graph of the model."""
+
+    framework = "pytorch_eager"
+
+    def load(self, source: ModelSource) -> TorchModel:
+        """Read a model and run it once; see `autoq.adaptors.pytorch.model.load`."""
+        return load(source)
+
+    def capabilities(self, model: TorchModel) -> CapabilityTable:
+        """Which module can run in which precision."""
+        return capability_table(model)
+
+    def needs(self, model: TorchModel, table: CapabilityTable) -> Needs:
+        """Inputs and results of every op that has a static form."""
+        ops = base_of(model).fusion.ops
+        static = {row.op.id: [p for p in row.precisions if p.mode is Mode.STATIC] for row in table}
+        names = dict.fromkeys(name for op_id, ps in static.items() if ps for name in _tensors(ops[op_id]))
+        observers = {p.activation.observer for ps in static.values() for p in ps if p.activation is not None}
+        return Needs(tuple(names), histogram=bool(observers - {Observer.MINMAX}))
+
+    def transform(self, model: TorchModel, recipe: Recipe, calibration: Calibration) -> TorchModel:  # noqa: ARG002
+        """There are no recipes that rewrite weights."""
+        raise UnsupportedError(f"pytorch_eager has no recipe '{recipe.name}'", hint="remove it from the job")
+
+    def calibrate(self, model: TorchModel, batches: Iterable[Batch], needs: Needs) -> Calibration:
+        """Collect statistics in one streaming pass."""
+        return calibrate.collect(model, batches, needs)
+
+    def observe(
+        self, model: TorchModel, batches: Iterable[Batch], tensors: Sequence[str]
+    ) -> Iterator[Mapping[str, Array]]:
+        """Intermediate tensors, batch by batch."""
+        return calibrate.observe(model, batches, tensors)
+
+    def apply(
+        self, model: TorchModel, plan: Plan, calibration: Calibration | None, options: RunOptions
+    ) -> TorchCandidate:
+        """Build what the plan says. Without quantized ops, recipes compile or narrow the user's own model.
+
+        Raises:
+            TrialError: The plan could not be built.
+        """
+        if not plan.precisions:
+            return float_candidate(model, plan, options)
+        if plan.recipes:
+            names = ", ".join(r.label for r in plan.recipes)
+            raise TrialError(f"eager PyTorch runs quantized ops without recipes, and the plan has: {names}")
+        base = base_of(model)
+        try:
+            with guarded(options.threads):
+                module = build(base, plan, calibration)
+                found = realized(base, module, plan)
+                record = tuning_record(base, module, found)
+                size = module_bytes(module)
+        except AutoqError as error:
+            raise TrialError(error.message, where=error.where, hint=error.hint) from error
+        except (RuntimeError, ValueError, TypeError, AssertionError, AttributeError) as error:
+            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {first_line(error)}") from error
+        return TorchCandidate(
+            run=module,
+            signature=model.signature,
+            outputs=model.outputs,
+            plan=plan,
+            realized=found,
+            native=module,
+            size_bytes=size,
+            options=options,
+            record=record,
+            model=model,
+        )
+
+    def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
+        """Seconds per op of one batch, by the module that does it."""
+        ours = _ours(candidate)
+        if ours.model is None:
+            raise UnsupportedError("only a candidate built from a plan can be profiled by op")
+        return profile_modules(ours, inputs, op_modules(ours.model, ours.native))
+
+    def save(self, candidate: Candidate, folder: Path) -> Artifact:
+        """Write the model, and what is known of it, into an existing, empty folder."""
+        return artifact.save(_ours(candidate), folder, self.framework)
+
+    def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
+        """Load what `save` wrote; needs none of the user's code."""
+        return artifact.load_artifact(folder, options)
+
+    def usability(self) -> Usability:
+        """Versions, and what is missing."""
+        return usability(eager_quantization=True)
+
+
+def _ours(candidate: Candidate) -> TorchCandidate:
+    if not isinstance(candidate, TorchCandidate):
+        raise UnsupportedError(f"this is not a PyTorch candidate but a {type(candidate).__name__}")
+    return candidate
+
+
+def _tensors(op: EagerOp) -> tuple[str, str]:
+    return op.source, op.result

@@ -1,0 +1,137 @@
+"""From a plan to a model: what is quantized is put in place of what was float."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from autoq.adaptors.pytorch.qconfig import activation_observer
+from autoq.adaptors.pytorch.statistics import filled_observer
+from autoq.adaptors.pytorch_eager.base import Base, with_replaced
+from autoq.adaptors.pytorch_eager.convert import quantized_module
+from autoq.adaptors.pytorch_eager.fusion import EagerOp
+from autoq.adaptors.pytorch_eager.leaves import Bf16Leaf, DynamicLeaf, EmbeddingLeaf, StaticLeaf
+from autoq.core.errors import TrialError
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, OpPrecision, TensorQuant
+from autoq.core.statistics import Calibration
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Scale and zero point of a quantized tensor."""
+
+    scale: float
+    zero_point: int
+
+
+def build(base: Base, plan: Plan, calibration: Calibration | None) -> nn.Module:
+    """The model a plan describes. The engine must be set.
+
+    Raises:
+        TrialError: An op has no such form, or calibration did not see a tensor.
+    """
+    ops = base.fusion.ops
+    unknown = next((op for op in plan if op not in ops), None)
+    if unknown is not None:
+        raise TrialError("the plan names an op this model does not have", where=unknown)
+    grids = _grids(base, plan, calibration)
+    replacements: dict[str, nn.Module] = {}
+    for op_id, precision in plan.precisions.items():
+        op = ops[op_id]
+        _require(op, precision)
+        match precision.mode:
+            case Mode.STATIC:
+                replacements[op.path] = _static(base, op, precision, grids)
+            case Mode.DYNAMIC:
+                leaf = EmbeddingLeaf if op.kind.name == "Embedding" else DynamicLeaf
+                replacements[op.path] = leaf(quantized_module(base, op, precision))
+            case _:
+                replacements[op.path] = Bf16Leaf(copy.deepcopy(base.module.get_submodule(op.path)).bfloat16())
+    _join(base, plan, replacements)
+    return with_replaced(base.module, replacements).eval()
+
+
+def _require(op: EagerOp, precision: OpPrecision) -> None:
+    forms = {
+        Mode.STATIC: op.kind.static_class,
+        Mode.DYNAMIC: op.kind.dynamic_class,
+        Mode.BF16: op.kind.static_class,
+    }
+    if forms.get(precision.mode) is None:
+        raise TrialError(f"eager PyTorch has no {precision.mode} {op.kind.name}", where=op.id)
+    if op.obstacle and precision.mode is not Mode.BF16:
+        raise TrialError(f"this op cannot be quantized: {op.obstacle}", where=op.id)
+
+
+def _grids(base: Base, plan: Plan, calibration: Calibration | None) -> Mapping[tuple[str, TensorQuant], Grid]:
+    """Scale and zero point of every tensor that static ops read or make."""
+    found: dict[tuple[str, TensorQuant], Grid] = {}
+    for op_id, precision in plan.precisions.items():
+        if precision.mode is not Mode.STATIC or precision.activation is None:
+            continue
+        op = base.fusion.ops[op_id]
+        for tensor in (op.source, op.result):
+            key = (tensor, precision.activation)
+            if key not in found:
+                observer = activation_observer(precision.activation)()
+                filled: Any = filled_observer(observer, calibration, tensor, precision.activation)
+                scale, zero_point = filled.calculate_qparams()
+                found[key] = Grid(float(scale), int(zero_point))
+    return found
+
+
+def _static(
+    base: Base, op: EagerOp, precision: OpPrecision, grids: Mapping[tuple[str, TensorQuant], Grid]
+) -> StaticLeaf:
+    assert precision.activation is not None
+    if precision.activation.dtype.value != "uint8":
+        raise TrialError("eager PyTorch quantizes activations to uint8", where=op.id)
+    module = quantized_module(base, op, precision)
+    entry, result = grids[op.source, precision.activation], grids[op.result, precision.activation]
+    module.scale, module.zero_point = result.scale, result.zero_point
+    outputs: int | None = None
+    if op.kind.is_transposed:
+        original = cast("Any", base.module.get_submodule(op.path))
+        outputs = original.out_channels if module.out_channels != original.out_channels else None
+    return StaticLeaf(module, entry.scale, entry.zero_point, outputs=outputs, dense=base.dense)
+
+
+def _join(base: Base, plan: Plan, leaves: Mapping[str, nn.Module]) -> None:
+    """Leave a tensor quantized where all who take it would quantize it to the same grid again."""
+    for op in base.fusion.ops.values():
+        leaf, quant = leaves.get(op.path), plan[op.id].activation
+        if not isinstance(leaf, StaticLeaf) or quant is None or not op.feeds or base.dense:
+            continue
+        takers = [leaves.get(path) for path in op.feeds]
+        if all(
+            isinstance(taker, StaticLeaf)
+            and plan[path].activation == quant
+            and base.fusion.ops[path].source == op.result
+            for path, taker in zip(op.feeds, takers, strict=True)
+        ):
+            leaf.gives_quantized = True
+            for taker in takers:
+                cast("StaticLeaf", taker).takes_quantized = True
+
+
+def realized(base: Base, module: nn.Module, plan: Plan) -> Plan:
+    """What a built model runs, read back from its modules: an op whose module stayed float is left out."""
+    found = {op: p for op, p in plan.precisions.items() if _runs_in(module, base.fusion.ops[op], p)}
+    return Plan(found, plan.recipes)
+
+
+def _runs_in(module: nn.Module, op: EagerOp, precision: OpPrecision) -> bool:
+    leaf: Any = module.get_submodule(op.path)
+    if precision.mode is Mode.BF16:
+        return isinstance(leaf, Bf16Leaf) and all(p.dtype == torch.bfloat16 for p in leaf.parameters())
+    if isinstance(leaf, EmbeddingLeaf):
+        return isinstance(leaf.quantized, op.kind.dynamic_class)
+    wanted = op.kind.dynamic_class if precision.mode is Mode.DYNAMIC else op.kind.static_class
+    held = getattr(leaf, "quantized", None)
+    return isinstance(held, wanted)

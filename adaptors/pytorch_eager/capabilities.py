@@ -1,0 +1,120 @@
+"""The capability table of a model: what the version offers, narrowed by the settings of each module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from autoq.adaptors.pytorch.checks import require_quantizable
+from autoq.adaptors.pytorch.floats import float_recipes
+from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch_eager.base import Base, base_of
+from autoq.adaptors.pytorch_eager.fusion import EagerOp
+from autoq.core.capability import Capability, CapabilityTable, Op
+from autoq.core.errors import ModelError
+from autoq.core.precision import BF16, FP32, DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
+
+
+@dataclass(frozen=True)
+class Support:
+    """The table's part for one version range.
+
+    Attributes:
+        versions: The range, for `Capability.origin`.
+        precisions: By op type, best first, without fp32, each with its cost where known.
+    """
+
+    versions: str
+    precisions: Mapping[str, tuple[tuple[OpPrecision, float | None], ...]]
+
+
+@cache
+def support(version: str = torch.__version__) -> Support:
+    """What capability.yaml says of a version of PyTorch.
+
+    Raises:
+        ModelError: The version is older than all of its ranges.
+    """
+    entries = yaml.safe_load(Path(__file__).with_name("capability.yaml").read_text(encoding="utf-8"))
+    for entry in entries:
+        if _numbers(version) >= _numbers(entry["torch"]):
+            return Support(entry["torch"], {name: _precisions(name, rule) for name, rule in entry["ops"].items()})
+    raise ModelError(f"torch {version} is too old", hint="pip install --upgrade torch")
+
+
+def capability_table(model: TorchModel) -> CapabilityTable:
+    """The table of one model.
+
+    Raises:
+        ModelError: No op can be quantized; says why.
+    """
+    base = base_of(model)
+    rows = [_row(base, op) for op in base.fusion.ops.values()]
+    quantizable = [row for row in rows if not row.precisions[0].is_float]
+    if rows and not quantizable:
+        reasons = dict.fromkeys(f"{row.op.id}: {row.note}" for row in rows)
+        raise ModelError("no op of this model can be quantized", hint="; ".join(list(reasons)[:4]))
+    require_quantizable(len(quantizable), base.module, "pytorch_eager")
+    return CapabilityTable(tuple(rows), base.fusion.edges, (), float_recipes(model))
+
+
+def _row(base: Base, op: EagerOp) -> Capability:
+    known = support()
+    reason = op.obstacle or _wrong_rank(base, op)
+    offered = [
+        (precision, cost)
+        for precision, cost in known.precisions.get(op.kind.name, ())
+        if precision.mode is Mode.BF16 or not reason
+    ]
+    if reason and not op.kind.is_convolution:
+        offered = []
+    precisions = (*(p for p, _ in offered), FP32)
+    notes = [reason, base.notes.get(op.id, "")]
+    if op.calls > 1:
+        notes.append(f"called {op.calls} times: one range serves all calls")
+    costs = (*(c for _, c in offered), 1.0)
+    return Capability(
+        Op(op.id, op.kind.name),
+        precisions,
+        origin=f"capability.yaml, torch {known.versions}",
+        costs=costs,
+        note="; ".join(note for note in notes if note),
+    )
+
+
+def _wrong_rank(base: Base, op: EagerOp) -> str:
+    rank = base.ranks.get(op.id)
+    if op.kind.rank is None or rank is None or rank == op.kind.rank:
+        return ""
+    return f"its input has {rank} axes, and a quantized {op.kind.name} takes {op.kind.rank}"
+
+
+def _precisions(name: str, rule: Mapping[str, Any]) -> tuple[tuple[OpPrecision, float | None], ...]:
+    costs = rule.get("cost", {})
+    found: list[tuple[OpPrecision, float | None]] = []
+    for key in rule:
+        if key in (Mode.STATIC, Mode.DYNAMIC):
+            mode = Mode(key)
+            found += [(_quantized(name, mode, entry), costs.get(mode)) for entry in rule[key]]
+        elif key == Mode.BF16 and rule[key]:
+            found.append((BF16, costs.get(key)))
+    return tuple(found)
+
+
+def _quantized(name: str, mode: Mode, entry: str | list[str]) -> OpPrecision:
+    granularity, observer = (entry, "minmax") if isinstance(entry, str) else entry
+    if name == "Embedding":
+        return OpPrecision(mode, TensorQuant(DType.UINT8, Scheme.ASYM, Granularity(granularity)))
+    weight = TensorQuant(DType.INT8, Scheme.SYM, Granularity(granularity))
+    return OpPrecision(mode, weight, TensorQuant(DType.UINT8, Scheme.ASYM, observer=Observer(observer)))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])

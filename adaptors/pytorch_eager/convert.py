@@ -1,0 +1,82 @@
+"""From the float module of an op to the framework's quantized one. Weights are quantized once and shared by trials."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.ao.quantization import float_qparams_weight_only_qconfig
+
+from autoq.adaptors.pytorch.qconfig import qconfig_of
+from autoq.adaptors.pytorch_eager.base import Base
+from autoq.adaptors.pytorch_eager.fusion import EagerOp
+from autoq.core.precision import Mode, OpPrecision, TensorQuant
+
+_Key = tuple[str, Mode, TensorQuant | None]
+_converted: WeakKeyDictionary[Base, dict[_Key, nn.Module]] = WeakKeyDictionary()
+
+
+def quantized_module(base: Base, op: EagerOp, precision: OpPrecision) -> Any:
+    """The quantized form of an op, made by the framework; a static one of its own, without ranges yet.
+
+    The engine must be set.
+    """
+    known = _converted.setdefault(base, {})
+    key = (op.id, precision.mode, precision.weight)
+    if key not in known:
+        known[key] = _convert(base, op, precision)
+    return _sharing(known[key])
+
+
+def _convert(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
+    float_module: Any = base.module.get_submodule(op.path)
+    if precision.mode is Mode.DYNAMIC:
+        holder = copy.copy(float_module)
+        embedding = isinstance(float_module, nn.Embedding)
+        holder.qconfig = float_qparams_weight_only_qconfig if embedding else qconfig_of(precision)
+        return op.kind.dynamic_class.from_float(holder)  # type: ignore[no-any-return]
+    fused = op.activation is not None
+    holder = widened(copy.copy(float_module)) if op.kind.is_transposed else copy.copy(float_module)
+    holder.qconfig = qconfig_of(precision)
+    if fused:
+        holder._modules = dict(float_module._modules)
+        holder._modules["0"] = copy.copy(float_module[0])
+        holder[0].qconfig = holder.qconfig
+    observer = holder.qconfig.activation()
+    observer.min_val.resize_([]).fill_(0.0)
+    observer.max_val.resize_([]).fill_(1.0)  # ranges come with each trial
+    holder.activation_post_process = observer
+    target = op.kind.fused_static_class if fused else op.kind.static_class
+    return target.from_float(holder)  # type: ignore[no-any-return]
+
+
+def widened(module: Any) -> Any:
+    """A transposed convolution that gives as many channels as it takes; the added ones are zero.
+
+    oneDNN's quantized kernel mixes up the weights when the numbers differ.
+    """
+    missing = module.in_channels - module.out_channels
+    if missing <= 0:
+        return module
+    wide = copy.copy(module)
+    wide._parameters = dict(module._parameters)
+    wide.out_channels = module.in_channels
+    shape = (module.in_channels, missing, *module.weight.shape[2:])
+    zeros = torch.zeros(shape)
+    wide.weight = nn.Parameter(torch.cat([module.weight.detach(), zeros], dim=1), requires_grad=False)
+    if module.bias is not None:
+        bias = torch.cat([module.bias.detach(), torch.zeros(missing)])
+        wide.bias = nn.Parameter(bias, requires_grad=False)
+    return wide
+
+
+def _sharing(module: nn.Module) -> nn.Module:
+    """A module of the same class with the same packed weights and settings of its own."""
+    twin = type(module).__new__(type(module))
+    twin.__dict__.update(module.__dict__)
+    for registry in ("_parameters", "_buffers", "_modules"):
+        twin.__dict__[registry] = dict(module.__dict__[registry])
+    return twin
