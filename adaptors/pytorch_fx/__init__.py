@@ -1,0 +1,1 @@
+"""PyTorch through FX graph mode quantization: the whole graph, functionals included."""

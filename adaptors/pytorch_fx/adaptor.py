@@ -1,0 +1,152 @@
+"""The adaptor of PyTorch's FX graph mode quantization."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+
+from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch import model as models
+from autoq.adaptors.pytorch.candidate import TorchCandidate
+from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.floats import float_candidate
+from autoq.adaptors.pytorch.guard import guarded
+from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch_fx import observe as observation
+from autoq.adaptors.pytorch_fx.build import build
+from autoq.adaptors.pytorch_fx.candidate import FxCandidate, fx_candidate
+from autoq.adaptors.pytorch_fx.capabilities import capability_table, observers_of
+from autoq.adaptors.pytorch_fx.graph import FxGraph, graph_of
+from autoq.adaptors.pytorch_fx.profile import profile
+from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
+from autoq.core.batch import Array, Batch, Inputs
+from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, Observer
+from autoq.core.statistics import Calibration, Needs
+
+FRAMEWORK = "pytorch_fx"
+
+_PROBE = Path("ao", "quantization", "quantize_fx.py")
+
+
+class FxAdaptor:
+    """Quantizes symbolically traceable modules for PyTorch's own int8 kernels."""
+
+    def __init__(self) -> None:
+        self._graphs: weakref.WeakKeyDictionary[TorchModel, FxGraph] = weakref.WeakKeyDictionary()
+
+    def load(self, source: ModelSource) -> TorchModel:
+        """Read a model, and trace it.
+
+        Raises:
+            ModelError: It cannot be read, run, or traced.
+        """
+        model = models.load(source)
+        self._graph(model)
+        return model
+
+    def capabilities(self, model: TorchModel) -> CapabilityTable:
+        """Which op can run in which precision.
+
+        Raises:
+            ModelError: Nothing can be quantized.
+        """
+        return capability_table(model, self._graph(model))
+
+    def needs(self, model: TorchModel, table: CapabilityTable) -> Needs:
+        """What the ops with a static form take and give."""
+        static = [row for row in table if any(p.mode is Mode.STATIC for p in row.precisions)]
+        tensors = self._graph(model).needed({row.op.id for row in static})
+        return Needs(tensors, histogram=bool(observers_of(static) - {Observer.MINMAX}))
+
+    def transform(self, model: TorchModel, recipe: Recipe, calibration: Calibration) -> TorchModel:  # noqa: ARG002
+        """There are no recipes that rewrite weights yet."""
+        raise UnsupportedError(f"{FRAMEWORK} has no recipe '{recipe.name}'", hint="remove it from the job")
+
+    def calibrate(self, model: TorchModel, batches: Iterable[Batch], needs: Needs) -> Calibration:
+        """Collect statistics in one streaming pass over the float graph."""
+        return observation.calibrate(model, self._graph(model), batches, needs)
+
+    def observe(
+        self, model: TorchModel, batches: Iterable[Batch], tensors: Sequence[str]
+    ) -> Iterator[Mapping[str, Array]]:
+        """Intermediate outputs, batch by batch."""
+        return observation.observe(model, self._graph(model), batches, tensors)
+
+    def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
+        """Seconds per op of one batch."""
+        if isinstance(candidate, FxCandidate):
+            return profile(candidate, candidate.converted, inputs)
+        if isinstance(candidate, TorchCandidate) and candidate.plan.is_baseline:
+            graph = next((g for m, g in self._graphs.items() if m.signature == candidate.signature), None)
+            if graph is not None:
+                return profile(candidate, graph.fused, inputs)
+        raise UnsupportedError("only a candidate built from a plan can be profiled by op")
+
+    def apply(self, model: TorchModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
+        """Build what a plan says; a plan without quantized ops is the user's module, as its recipes say.
+
+        Raises:
+            TrialError: The plan could not be built.
+        """
+        if not plan.precisions:
+            return float_candidate(model, plan, options)
+        if plan.recipes:
+            raise TrialError(
+                f"int8 ops of {FRAMEWORK} take no recipe, and the plan has {plan.recipes[0].label}",
+                hint="use framework pytorch_pt2e for compiled or bfloat16 models with int8 ops",
+            )
+        graph = self._graph(model)
+        try:
+            with guarded(options.threads):
+                return fx_candidate(model, graph, plan, build(graph, plan, calibration), options)
+        except TrialError:
+            raise
+        except AutoqError as error:
+            raise TrialError(error.message, where=error.where, hint=error.hint) from error
+        except Exception as error:
+            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {first_line(error)}") from error
+
+    def save(self, candidate: Candidate, folder: Path) -> Artifact:
+        """Write the model, and what is known of it, into an existing, empty folder."""
+        return artifact.save(candidate, folder, FRAMEWORK)
+
+    def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
+        """Load what `save` wrote."""
+        return artifact.load_artifact(folder, options)
+
+    def usability(self) -> Usability:
+        """Versions, and what is missing."""
+        return usability()
+
+    def _graph(self, model: TorchModel) -> FxGraph:
+        found = self._graphs.get(model)
+        if found is None:
+            with guarded():
+                found = graph_of(model)
+            self._graphs[model] = found
+        return found
+
+
+def usability() -> Usability:
+    """Whether torch is installed and still has FX quantization; imports neither."""
+    versions: dict[str, str | None] = {}
+    for package in ("torch", "safetensors"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    if None in versions.values():
+        return Usability(False, versions, "pip install 'autoq[pytorch]'")
+    found = importlib.util.find_spec("torch")
+    folders = found.submodule_search_locations if found is not None else None
+    if not any((Path(folder) / _PROBE).is_file() for folder in folders or ()):
+        note = f"torch {versions['torch']} no longer has torch.ao.quantization; framework pytorch_pt2e goes on"
+        return Usability(False, versions, "pip install 'autoq[pytorch]'", (note,))
+    return Usability(True, versions)

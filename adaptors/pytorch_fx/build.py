@@ -1,0 +1,142 @@
+"""From a plan to an int8 graph: the framework's own prepare and convert around ranges that were collected before."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.ao.quantization import QConfig, QConfigMapping
+from torch.ao.quantization.fx.prepare import prepare
+from torch.ao.quantization.observer import ObserverBase
+from torch.ao.quantization.quantize_fx import convert_fx
+from torch.fx import GraphModule, Node
+
+from autoq.adaptors.pytorch.statistics import unfilled
+from autoq.adaptors.pytorch_fx.graph import FxGraph
+from autoq.adaptors.pytorch_fx.observers import PlannedObserver, is_dynamic, merged, planned_qconfig
+from autoq.adaptors.pytorch_fx.trace import backend
+from autoq.core.errors import TrialError
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode, OpPrecision
+from autoq.core.statistics import Calibration
+
+_NODE = "node:"
+
+
+def build(graph: FxGraph, plan: Plan, calibration: Calibration | None) -> GraphModule:
+    """The converted model of a plan.
+
+    Raises:
+        TrialError: An op is unknown, calibration did not see a tensor, or the framework cannot convert the plan.
+    """
+    prepared = prepared_of(graph, plan)
+    fill(prepared, graph, calibration)
+    return convert_fx(prepared, backend_config=backend())
+
+
+def prepared_of(graph: FxGraph, plan: Plan) -> GraphModule:
+    """The model with observers where the plan quantizes; they have seen nothing yet.
+
+    Raises:
+        TrialError: The plan names an op that the model does not have.
+    """
+    mapping, scopes = _mapping(graph, plan)
+    return prepare(skeleton(graph.fused), mapping, False, scopes, (), backend_config=backend())
+
+
+def skeleton(module: GraphModule) -> GraphModule:
+    """A copy with modules and graph of its own, and the very tensors of the original."""
+    tensors = (*module.parameters(), *module.buffers())
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def fill(prepared: GraphModule, graph: FxGraph, calibration: Calibration | None) -> None:
+    """Give every observer of a prepared model the range that calibration saw.
+
+    An observer that stands at several places (a concatenation and its inputs, a pooling and its input) gets the
+    range of all of them, as if it had observed them.
+
+    Raises:
+        TrialError: Calibration did not see a tensor.
+    """
+    modules = dict(prepared.named_modules(remove_duplicate=False))
+    places: dict[int, list[Node]] = {}
+    observers: dict[int, ObserverBase] = {}
+    for node in prepared.graph.nodes:
+        observer = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(observer, ObserverBase) and not is_dynamic(observer):
+            places.setdefault(id(observer), []).append(_producer(node.args[0], modules))
+            observers[id(observer)] = observer
+    for key, producers in places.items():
+        _fill(observers[key], producers, prepared, graph, calibration)
+    missing = unfilled((places[key][0].name, observer) for key, observer in observers.items())
+    if missing:
+        raise TrialError("calibration left this tensor without a range", where=missing[0])
+
+
+def _fill(
+    observer: ObserverBase,
+    producers: list[Node],
+    prepared: GraphModule,
+    graph: FxGraph,
+    calibration: Calibration | None,
+) -> None:
+    weights = [n for n in producers if n.op == "get_attr"]
+    for node in weights:
+        observer(_attribute(prepared, str(node.target)))
+    if weights or not isinstance(observer, PlannedObserver):
+        return
+    seen = []
+    for node in producers:
+        name = graph.tensors.get(node.name, node.name)
+        if calibration is None or name not in calibration.tensors:
+            raise TrialError(
+                "static quantization needs the range of a tensor that calibration did not see",
+                where=name,
+                hint="give calibration data that run through this op",
+            )
+        seen.append(calibration.tensors[name])
+    observer.fill(merged(seen))
+
+
+def _producer(node: Node, modules: Mapping[str, nn.Module]) -> Node:
+    """The node whose value is observed, behind other observers."""
+    while node.op == "call_module" and isinstance(modules.get(str(node.target)), ObserverBase):
+        node = node.args[0]
+    return node
+
+
+def _attribute(module: nn.Module, path: str) -> Tensor:
+    parent, _, name = path.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(parent), name)
+    return value.detach()
+
+
+def _mapping(graph: FxGraph, plan: Plan) -> tuple[QConfigMapping, dict[str, tuple[str, type]]]:
+    """What the framework is told: a configuration per node. Nodes that only pass values on follow their producer."""
+    unknown = next((op for op in plan if op not in graph.by_id), None)
+    if unknown is not None:
+        raise TrialError("the model has no such op", where=unknown)
+    # One object per precision, as the framework compares configurations by identity of their observers.
+    configs: dict[OpPrecision, QConfig | None] = {p: planned_qconfig(p) for p in set(plan.precisions.values())}
+    mapping = QConfigMapping().set_global(None)
+    scopes: dict[str, tuple[str, type]] = {}
+    chosen: dict[str, OpPrecision | None] = {}
+    for node in graph.fused.graph.nodes:
+        scope = str(node.target) if node.op == "call_module" else _NODE + node.name
+        scopes[node.name] = (scope, nn.Module)
+        precision = _precision(node, graph, plan, chosen)
+        chosen[node.name] = precision
+        if precision is not None and configs[precision] is not None:
+            mapping.set_module_name(scope, configs[precision])
+    return mapping, scopes
+
+
+def _precision(node: Node, graph: FxGraph, plan: Plan, chosen: Mapping[str, OpPrecision | None]) -> OpPrecision | None:
+    owner = graph.owner.get(node.name)
+    if owner is not None:
+        return plan[owner.id] if owner.id in plan.precisions else None
+    source = graph.sources.get(node.name)
+    found = chosen.get(source) if source is not None else None
+    return found if found is not None and found.mode is Mode.STATIC else None
