@@ -93,9 +93,15 @@ class QdqGraph:
             if quantizers:
                 back = self.consumers.get(quantizers[0].output[0], [])
                 return str(back[0].output[0]) if back and back[0].op_type == DEQUANTIZE else tensor
-            if len(readers) != 1 or readers[0].op_type not in _ACTIVATIONS or tensor in self.outputs:
+            if len(readers) != 1 or tensor in self.outputs or not self._belongs(readers[0], tensor):
                 return tensor
             tensor = str(readers[0].output[0])
+
+    def _belongs(self, reader: NodeProto, tensor: str) -> bool:
+        """Whether a node that reads a result is part of the same op: its activation, or its bias."""
+        if reader.op_type == "Add":
+            return any(name in self.constants for name in reader.input if name != tensor)
+        return reader.op_type in _ACTIVATIONS
 
     def zero_point(self, node: NodeProto) -> NDArray[Any] | None:
         """The zero point of a quantize or dequantize node; None when it has none or it is no constant."""

@@ -1,0 +1,132 @@
+"""Float ops that compute what 8-bit kernels compute: between quantize and dequantize ops, in PyTorch's own form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.ao.quantization.fx._decomposed
+from torch import Tensor, nn
+from torch.nn import functional
+
+_decomposed = torch.ops.quantized_decomposed
+
+
+@dataclass(frozen=True)
+class TensorGrid:
+    """Scale and zero point of a quantized activation.
+
+    Attributes:
+        scale: Scale.
+        zero_point: Zero point.
+        dtype: ``torch.uint8`` or ``torch.int8``.
+    """
+
+    scale: float
+    zero_point: int
+    dtype: torch.dtype = torch.uint8
+
+    def through(self, x: Tensor) -> Tensor:
+        """A tensor as it is after it was stored in 8 bits."""
+        limits = torch.iinfo(self.dtype)
+        grid = (self.scale, self.zero_point, limits.min, limits.max, self.dtype)
+        stored: Tensor = _decomposed.quantize_per_tensor(x, *grid)
+        back: Tensor = _decomposed.dequantize_per_tensor(stored, *grid)
+        return back
+
+
+class StoredWeight(nn.Module):
+    """A weight in 8 bits, dequantized when it is asked for.
+
+    Args:
+        weight: The framework's quantized weight, per tensor or per channel.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.axis: int | None = None
+        self.grid = (1.0, 0)
+        if str(weight.qscheme()).startswith("torch.per_channel"):
+            self.axis = weight.q_per_channel_axis()
+            scale, zero_point = weight.q_per_channel_scales(), weight.q_per_channel_zero_points()
+        else:
+            scale, zero_point = torch.tensor(weight.q_scale()), torch.tensor(weight.q_zero_point())
+            self.grid = (float(weight.q_scale()), int(weight.q_zero_point()))
+        self.register_buffer("stored", weight.int_repr())
+        self.register_buffer("scale", scale.to(torch.float32))
+        self.register_buffer("zero_point", zero_point.to(torch.int64))
+
+    def forward(self) -> Tensor:
+        """The weight in float."""
+        held: Any = self
+        limits = torch.iinfo(held.stored.dtype)
+        ends = (limits.min, limits.max, held.stored.dtype)
+        weight: Tensor
+        if self.axis is None:
+            weight = _decomposed.dequantize_per_tensor(held.stored, *self.grid, *ends)
+        else:
+            weight = _decomposed.dequantize_per_channel(held.stored, held.scale, held.zero_point, self.axis, *ends)
+        return weight
+
+
+class ReferenceLeaf(nn.Module):
+    """One statically quantized convolution or linear layer in float ops.
+
+    Args:
+        original: The float module, whose settings are used.
+        weight: Its quantized weight.
+        bias: Its bias, or None.
+        entry: Grid of the input.
+        result: Grid of the output; None leaves it in float.
+        relu: Whether a ReLU is fused into it.
+    """
+
+    def __init__(
+        self,
+        original: nn.Module,
+        weight: Tensor,
+        bias: Tensor | None,
+        entry: TensorGrid,
+        result: TensorGrid | None,
+        *,
+        relu: bool,
+    ) -> None:
+        super().__init__()
+        self._original = [original]  # in a list: its float weight must not become part of this module
+        self.stored_weight = StoredWeight(weight)
+        self.register_buffer("stored_bias", None if bias is None else bias.detach().clone())
+        self._entry = entry
+        self._result = result
+        self._relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the 8-bit kernel computes."""
+        held: Any = self
+        original: Any = self._original[0]
+        y = _applied(original, self._entry.through(x), self.stored_weight(), held.stored_bias)
+        if self._relu:
+            y = torch.relu(y)
+        return y if self._result is None else self._result.through(y)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            held = self.__dict__.get("_original")
+            if not held or name.startswith("_"):
+                raise
+            return getattr(held[0], name)
+
+
+def _applied(original: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if isinstance(original, nn.Linear):
+        return functional.linear(x, weight, bias)
+    if isinstance(original, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        rank = original.weight.ndim - 2
+        function = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)[rank - 1]
+        settings = (original.stride, original.padding, original.output_padding, original.groups, original.dilation)
+        transposed: Tensor = function(x, weight, bias, *settings)
+        return transposed
+    convolved: Tensor = original._conv_forward(x, weight, bias)
+    return convolved
