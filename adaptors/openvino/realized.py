@@ -23,7 +23,7 @@ _INT8 = frozenset({"i8", "u8"})
 _HELPERS = frozenset({"Const", "Input", "Output", "FakeQuantize", "Convert", "Reorder", "Reshape", "Transpose"})
 
 # What OpenVINO's ONNX reader calls the product of an op that also adds a bias.
-PRODUCT = re.compile(r"/WithoutBiases$")
+PRODUCT = re.compile(r"/WithoutBiases(/.*)?$")
 
 
 @dataclass(frozen=True)
