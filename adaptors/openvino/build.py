@@ -31,6 +31,8 @@ _ZERO_POINT = {DType.UINT8: np.uint8, DType.INT8: np.int8}
 # They change the range: a grid in front of them would waste its points on what they cut off.
 _CLIPS = frozenset({"Relu", "Clip"})
 
+_TINY = 1e-30
+
 WeightMemo = dict[tuple[str, TensorQuant, int], tuple[QuantizedWeight, TensorProto]]
 
 
@@ -193,6 +195,8 @@ class _Writer:
         self._roots[op.id] = tuple(roots)
         if op.weight is not None and precision.weight is not None:
             node.input[1] = self._weight(op, op.weight, precision.weight, _output_axis(op, node))
+        if op.type == "Conv" and (op.bias is None or not self._graph.array(op.bias).any()):
+            self._tiny_bias(op, node)
 
     def _quantize(self, tensor: str) -> str:
         """The tensor behind its own quantize and dequantize nodes; itself where it comes from quantized ones."""
@@ -210,6 +214,17 @@ class _Writer:
             emitter.add("DequantizeLinear", [stored, scale, zero_point], [back], f"{tensor}/dequantize")
             self._quantized[tensor] = back
         return self._quantized[tensor]
+
+    def _tiny_bias(self, op: FusedOp, node: NodeProto) -> None:
+        """A bias that is too small to matter, and not zero.
+
+        OpenVINO 2026.4 computes garbage in an 8-bit convolution without a bias whose result is read more than once,
+        and a bias of zeros it removes.
+        """
+        channels = (self._graph.shape(op.weight or "") or (0,))[0]
+        name = self._emitter.constant(f"{op.id}/no_bias", np.full(channels, _TINY, np.float32))
+        del node.input[2:]
+        node.input.append(name)
 
     def _weight(self, op: FusedOp, name: str, quant: TensorQuant, axis: int) -> str:
         key = (name, quant, axis)
