@@ -12,12 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoq.cli.words import accuracy_text, latency_text, loss_text
+from autoq.cli.words import accuracy_text, loss_text
 from autoq.core.budget import Budget
 from autoq.core.space import Space
 from autoq.core.task import Description, Progress
 from autoq.core.trial import Trial
-from autoq.report.text import duration, size, trial_verdict
+from autoq.report.text import duration, latency_ratio, size, trial_verdict
 
 _ROWS = 12
 _WIDE = 120
@@ -27,6 +27,7 @@ PHASES = {
     "load": "Loading model and data",
     "baseline": "Scoring fp32",
     "calibrate": "Calibrating",
+    "rivals": "Trying what needs no quantization",
     "search": "Searching",
     "finalists": "Measuring the finalists",
     "verdict": "Scoring held-out samples",
@@ -86,6 +87,8 @@ class LiveView:
     def trial(self, trial: Trial) -> None:
         """A trial ended."""
         self._trials.append(trial)
+        if trial.proposal.deployed and self._best is not None and trial.plan == self._best.plan:
+            self._best = None  # what it was on the reference counts no more
         if (
             trial.accepted
             and trial.objective is not None
@@ -94,8 +97,8 @@ class LiveView:
             self._best = trial
         if not self._console.is_terminal:
             self._say(
-                f"trial {trial.number:>3}  {accuracy_text(trial):<28} {latency_text(trial.latency):<24} "
-                f"{size(trial.size_bytes):>9}  {trial_verdict(trial)}  {trial.proposal.note}"
+                f"trial {trial.number:>3}  {accuracy_text(trial):<28} {latency_ratio(trial.latency):<24} "
+                f"{size(trial.size_bytes):>9}  {trial_verdict(trial)}  {_what(trial)}"
             )
 
     def _say(self, line: str) -> None:
@@ -154,13 +157,19 @@ class LiveView:
             style = "bold green" if trial is self._best else "dim" if trial.failure else ""
             table.add_row(
                 str(trial.number),
-                *((trial.proposal.note, accuracy_text(trial, "\n")) if wide else (loss_text(trial),)),
-                latency_text(trial.latency),
+                *((_what(trial), accuracy_text(trial, "\n")) if wide else (loss_text(trial),)),
+                latency_ratio(trial.latency),
                 *([size(trial.size_bytes)] if wide else []),
                 trial_verdict(trial),
                 style=style,
             )
         return table
+
+
+def _what(trial: Trial) -> str:
+    """What a trial tries, and what it had to compile for it."""
+    compiled = trial.seconds.get("compile")
+    return trial.proposal.note if compiled is None else f"{trial.proposal.note} (compile {duration(compiled)})"
 
 
 def _plans(count: int) -> str:

@@ -12,9 +12,11 @@ from rich.table import Table
 from autoq.cli.console import console
 from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
-from autoq.report import deployment, page
+from autoq.report import deployment, page, side_by_side
 from autoq.report.document import ReportDocument
-from autoq.report.text import counted, duration
+from autoq.report.naming import baseline_name
+from autoq.report.rivals import rival_rows
+from autoq.report.text import NONE, counted, duration
 from autoq.store.artifacts import JobFolder
 
 LATEST = "latest"
@@ -78,11 +80,12 @@ def print_document(document: ReportDocument) -> None:
     verdict = document.verdict
     console.print(verdict.sentence, style="bold green" if verdict.accepted else "bold yellow", markup=False)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("", "fp32", "chosen" if verdict.accepted else "best attempt", "change"):
+    for heading in ("", baseline_name(document.trials), "chosen" if verdict.accepted else "best attempt", "change"):
         table.add_column(heading)
-    for row in page.compared(document):
+    for row in side_by_side.compared(document):
         table.add_row(row.what, row.fp32, row.shown, row.change)
     console.print(table)
+    _print_rivals(document)
     if document.held_out is not None:
         console.print(f"held-out samples: {verdict.held_out.replace('_', ' ')}", highlight=False)
         for loss in page.losses(document.criteria, document.held_out.scores):
@@ -100,3 +103,20 @@ def print_document(document: ReportDocument) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def _print_rivals(document: ReportDocument) -> None:
+    """What else could run here, where there is anything."""
+    rows = rival_rows(document)
+    if not rows:
+        return
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("could run here", "latency", "ratio", "accuracy", "compile", "verdict"):
+        table.add_column(heading)
+    for row in rows:
+        style = "bold green" if row.chosen else ""
+        table.add_row(
+            row.name, row.latency, row.ratio, "\n".join(row.scores) or NONE, row.compiling, row.verdict, style=style
+        )
+    console.print(table)

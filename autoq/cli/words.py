@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from autoq.core.interval import Interval
-from autoq.core.trial import Latency, Trial
-from autoq.report.text import NONE, fixed, ratio_text, score, score_with_interval
+from autoq.core.trial import Trial
+from autoq.report.text import NONE, fixed, score, score_with_interval
 
 
 def interval_text(interval: Interval) -> str:
     """``+0.0120 [−0.0040, +0.0280]``."""
     return f"{fixed(interval.value, 4)} [{fixed(interval.low, 4)}, {fixed(interval.high, 4)}]"
-
-
-def latency_text(latency: Latency | None) -> str:
-    """The ratio to fp32 with its interval, or a dash."""
-    return ratio_text(latency.ratio) if latency is not None else NONE
 
 
 def accuracy_text(trial: Trial, between: str = "; ") -> str:

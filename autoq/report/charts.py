@@ -19,7 +19,7 @@ from autoq.core.objective import Quantity
 from autoq.core.trial import Trial, TrialState
 from autoq.report.document import ReportDocument
 from autoq.report.scales import axis_title, in_unit, loss_title, reach, x_scale, y_axis, y_scale
-from autoq.report.text import limit_text, loss_bounds, loss_value, number, ratio_text, trial_verdict
+from autoq.report.text import latency_ratio, limit_text, loss_bounds, loss_value, number, trial_verdict
 
 # Stand-ins that Vega accepts as colours and that are replaced by the page's variables afterwards.
 _COLOURS = {
@@ -36,13 +36,14 @@ _INK, _MUTED, _LINE, _ACCENT, _GOOD, _BAD, _CARD = _COLOURS
 _KINDS = {
     "chosen": ("M0,-1L.294,-.405L.951,-.309L.476,.155L.588,.809L0,.5L-.588,.809L-.476,.155L-.951,-.309L-.294,-.405Z"),
     "fp32": "diamond",
+    "rival": "triangle-up",
     "accepted": "circle",
     "screened": "circle",
     "rejected": "cross",
 }
-_FILLS = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _CARD, "rejected": _CARD}
-_STROKES = {"chosen": _ACCENT, "fp32": _INK, "accepted": _GOOD, "screened": _GOOD, "rejected": _BAD}
-_SIZES = {"chosen": 210, "fp32": 110, "accepted": 75, "screened": 60, "rejected": 60}
+_FILLS = {"chosen": _ACCENT, "fp32": _INK, "rival": _INK, "accepted": _GOOD, "screened": _CARD, "rejected": _CARD}
+_STROKES = {"chosen": _ACCENT, "fp32": _INK, "rival": _INK, "accepted": _GOOD, "screened": _GOOD, "rejected": _BAD}
+_SIZES = {"chosen": 210, "fp32": 110, "rival": 100, "accepted": 75, "screened": 60, "rejected": 60}
 
 _LABEL_ROOM = 115
 """Pixels that the label of the chosen mark needs: a mark further left has it on the right."""
@@ -108,7 +109,7 @@ def history(document: ReportDocument, width: int) -> str | None:
     """
     rows, steps, best = [], [], 1.0
     for trial in document.trials:
-        if trial.accepted and trial.objective is not None:
+        if trial.accepted and trial.objective is not None and not trial.reference:
             best = min(best, trial.objective)
         steps.append({"x": trial.number, "y": best})
         if trial.objective is not None and math.isfinite(trial.objective):
@@ -134,10 +135,16 @@ def history(document: ReportDocument, width: int) -> str | None:
 
 
 def _placed(document: ReportDocument) -> list[Trial]:
-    """Complete trials; of a plan that was screened first and scored in full later, only the latter."""
-    full = {t.plan.digest for t in document.trials if t.full}
+    """Complete trials; of a plan that was tried several times, only the one that says most: in full, as deployed."""
     complete = [t for t in document.trials if t.state is TrialState.COMPLETE]
-    return [t for t in complete if t.full or t.plan.digest not in full]
+    most: dict[str, tuple[bool, bool]] = {}
+    for trial in complete:
+        most[trial.plan.digest] = max(_says(trial), most.get(trial.plan.digest, (False, False)))
+    return [t for t in complete if _says(t) == most[t.plan.digest]]
+
+
+def _says(trial: Trial) -> tuple[bool, bool]:
+    return trial.full, not trial.reference
 
 
 def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantity) -> dict[str, Any] | None:
@@ -150,7 +157,8 @@ def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantit
             place = trial.size_bytes / document.model.size_bytes if trial.size_bytes else None
         else:
             place = latency.ratio.value if latency is not None else None
-            left, right = (latency.ratio.low, latency.ratio.high) if latency is not None else (None, None)
+            if latency is not None and not latency.estimated:
+                left, right = latency.ratio.low, latency.ratio.high
     shown = [place, found.loss.value, found.loss.low, found.loss.high, *(() if left is None else (left, right))]
     if not all(n is not None and math.isfinite(n) for n in shown):
         return None
@@ -170,10 +178,12 @@ def _look(document: ReportDocument, trial: Trial, index: int = 0) -> dict[str, A
     best = document.best
     if trial.number == 0:
         kind = "fp32"
-    elif best is not None and trial.plan == best.plan and trial.full:
+    elif best is not None and trial.number == best.number:
         kind = "chosen"
+    elif trial.accepted and trial.plan.is_rival:
+        kind = "rival"
     else:
-        kind = "rejected" if not trial.met else "accepted" if trial.full else "screened"
+        kind = "rejected" if not trial.met else "accepted" if trial.full and not trial.reference else "screened"
     return {"kind": kind, "about": _about(document, trial, index)}
 
 
@@ -186,7 +196,7 @@ def _about(document: ReportDocument, trial: Trial, index: int) -> str:
         parts.append(f"{criterion.metric} loss {loss_value(criterion, loss.value)} {loss_bounds(criterion, loss)}")
     latency = document.latency_of(trial)
     if latency is not None and trial.number != 0:
-        parts.append(f"latency / fp32 {ratio_text(latency.ratio)}")
+        parts.append(f"latency / fp32 {latency_ratio(latency)}")
     return "; ".join(parts)
 
 
@@ -221,7 +231,7 @@ def _marks(base: alt.Chart, x: alt.X, y: alt.Y) -> alt.Chart:
 
 
 def _opacity() -> alt.Opacity:
-    kinds = {"chosen": 1.0, "accepted": 0.7, "screened": 0.25, "rejected": 0.35, "fp32": 1.0}
+    kinds = {"chosen": 1.0, "accepted": 0.7, "screened": 0.25, "rejected": 0.35, "rival": 1.0, "fp32": 1.0}
     return alt.Opacity("kind:N", scale=alt.Scale(domain=[*kinds], range=[*kinds.values()]), legend=None)
 
 

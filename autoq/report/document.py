@@ -139,7 +139,8 @@ class ReportDocument:
         shown = self.shown
         if shown is not None:
             shown = shown.with_(latency=self.latency_of(shown))
-        return verdict_of(self.criteria, self.objective, self.trials, shown, self.best is not None, self.held_out)
+        trials = [t.with_(latency=self.latency_of(t)) for t in self.trials]
+        return verdict_of(self.criteria, self.objective, trials, shown, self.best is not None, self.held_out)
 
     @property
     def shown(self) -> Trial | None:

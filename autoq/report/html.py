@@ -12,9 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from autoq.core.errors import StoreError
-from autoq.report import deployment, page, text
+from autoq.report import deployment, page, side_by_side, text
 from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
+from autoq.report.naming import baseline_name
+from autoq.report.rivals import rival_rows
 from autoq.store.artifacts import write_text_atomic
 
 _WIDE, _NARROW = 720, 300
@@ -69,9 +71,13 @@ def render(document: ReportDocument) -> str:
         gate=deployment,
         tune=page.losses(document.criteria, shown.scores) if shown is not None and shown.scores else [],
         held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
-        compared=page.compared(document),
-        speed_bars=page.speed_bars(document),
-        speed=page.speed_text(document),
+        compared=side_by_side.compared(document),
+        base=baseline_name(document.trials),
+        rivals=rival_rows(document),
+        estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
+        on_reference=any(t.reference for t in document.trials),
+        speed_bars=side_by_side.speed_bars(document),
+        speed=side_by_side.speed_text(document),
         samples=page.samples(document),
         kinds=kinds,
         cells=cells,

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 
 from autoq.core.criterion import Criterion
 from autoq.core.precision import FP32, OpPrecision
-from autoq.core.trial import Latency, MetricScore, Trial
+from autoq.core.trial import MetricScore, Trial
 from autoq.report.document import OpRow, ReportDocument
 from autoq.report.text import (
     NONE,
     duration,
-    factor,
     fixed,
+    latency_ratio,
     limit_text,
     loss_bounds,
     loss_value,
     milliseconds,
-    number,
-    ratio_text,
     score,
-    score_with_interval,
     size,
     trial_verdict,
 )
@@ -35,6 +32,7 @@ PHASES = {
     "load": "loading model and data",
     "baseline": "scoring fp32",
     "calibrate": "calibrating",
+    "rivals": "trying what needs no quantization",
     "search": "searching",
     "finalists": "measuring finalists",
     "verdict": "scoring held-out samples",
@@ -75,17 +73,6 @@ class Loss:
     samples: int
     certainty: str
     gauge: Gauge | None
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One line of fp32 and the shown plan side by side."""
-
-    what: str
-    fp32: str
-    shown: str
-    change: str
-    better: bool | None
 
 
 @dataclass(frozen=True)
@@ -161,18 +148,6 @@ def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore]) -> list
     ]
 
 
-def compared(document: ReportDocument) -> list[Compared]:
-    """fp32 and the shown plan side by side."""
-    shown, base = document.shown, document.baseline
-    rows = [_compared_score(c, base, shown, i) for i, c in enumerate(document.criteria)]
-    latency = document.latency_of(shown) if shown is not None else None
-    rows.append(_compared_latency(base.latency, latency))
-    rows.append(_compared_bytes("size on disk", document.model.size_bytes, shown.size_bytes if shown else None))
-    if {"fp32", "best"} <= document.memory.keys():
-        rows.append(_compared_bytes("peak memory", document.memory["fp32"], document.memory["best"]))
-    return rows
-
-
 def precision_map(document: ReportDocument) -> tuple[list[Kind], list[Cell]]:
     """Legend, most frequent precision first and fp32 last, and one cell per op in execution order."""
     rows = document.op_rows
@@ -239,37 +214,6 @@ def _gauge(found: MetricScore) -> Gauge | None:
     return Gauge(low, high, value, zero, mark)
 
 
-def _compared_score(criterion: Criterion, base: Trial, shown: Trial | None, index: int) -> Compared:
-    alone = score_with_interval(base.scores[index].value, base.scores[index].interval)
-    if shown is None or not shown.scores:
-        return Compared(criterion.metric, alone, NONE, "", None)
-    found = shown.scores[index]
-    value = found.loss.value
-    bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
-    change = f"loss {loss_value(criterion, value)}{bounds}"
-    fp32 = alone if found.baseline == base.scores[index].value else score(found.baseline)
-    return Compared(criterion.metric, fp32, score(found.value), change, found.met)
-
-
-def _compared_latency(base: Latency | None, shown: Latency | None) -> Compared:
-    if shown is None:
-        return Compared("latency per run", milliseconds(base.seconds if base else None), NONE, "", None)
-    return Compared(
-        "latency per run",
-        milliseconds(shown.reference_seconds),
-        milliseconds(shown.seconds),
-        f"{ratio_text(shown.ratio)} of fp32",
-        shown.ratio.value < 1,
-    )
-
-
-def _compared_bytes(what: str, base: int, shown: int | None) -> Compared:
-    if not shown or not base:
-        return Compared(what, size(base), size(shown), "", None)
-    change = f"{factor(base / shown)} smaller" if shown <= base else f"{factor(shown / base)} larger"
-    return Compared(what, size(base), size(shown), "the same" if shown == base else change, shown <= base)
-
-
 def _kind(precision: OpPrecision, index: int, count: int) -> Kind:
     if precision == FP32:
         return Kind("·", "k-float", precision.label, count)
@@ -287,7 +231,7 @@ def _cell(row: OpRow, kind: Kind, total: float) -> Cell:
 
 def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
     best = document.best
-    chosen = best is not None and trial.plan == best.plan and trial.full
+    chosen = best is not None and trial.number == best.number
     latency = document.latency_of(trial)
     samples = max((s.samples for s in trial.scores), default=None)
     passed = trial.accepted and trial.number != 0 and (trial.objective is None or trial.objective < 1)
@@ -297,14 +241,22 @@ def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
         trial.proposal.note or f"{len(trial.plan)} ops quantized",
         NONE if samples is None else f"{samples}" if trial.full else f"{samples} (screening)",
         tuple(_scored(c, s, baseline=trial.number == 0) for c, s in zip(document.criteria, trial.scores, strict=False)),
-        NONE if latency is None else "1" if trial.number == 0 else ratio_text(latency.ratio),
+        "1" if trial.number == 0 and latency is not None else latency_ratio(latency),
         size(trial.size_bytes),
         "chosen" if chosen else trial_verdict(trial),
         tone,
         trial.failure.message if trial.failure is not None else "",
-        duration(sum(trial.seconds.values())) if trial.seconds else NONE,
+        took(trial),
         chosen,
     )
+
+
+def took(trial: Trial) -> str:
+    """How long a trial took, and how much of it was compiling."""
+    if not trial.seconds:
+        return NONE
+    whole = duration(sum(trial.seconds.values()))
+    return f"{whole}, compile {duration(trial.seconds['compile'])}" if "compile" in trial.seconds else whole
 
 
 def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tuple[str, str]:
@@ -312,36 +264,3 @@ def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tupl
         return f"{found.metric} {score(found.value)}", ""
     bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
     return f"{found.metric} {score(found.value)}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Latency of fp32 and of the shown plan, with places in percent."""
-
-    fp32: str
-    shown: str
-    base: float
-    value: float
-    low: float
-    high: float
-
-
-def speed_bars(document: ReportDocument) -> Bars | None:
-    """fp32 and the shown plan as bars; None when not measured."""
-    shown = document.shown
-    latency = document.latency_of(shown) if shown is not None else None
-    if latency is None:
-        return None
-    ratio = latency.ratio
-    scale = 100 / max(1.0, ratio.high)
-    places = (round(scale * x, 2) for x in (1.0, ratio.value, max(ratio.low, 0.0), ratio.high))
-    return Bars(milliseconds(latency.reference_seconds), milliseconds(latency.seconds), *places)
-
-
-def speed_text(document: ReportDocument) -> tuple[str, str]:
-    """The speed-up and its interval."""
-    speedup = document.verdict.speedup
-    if speedup is None:
-        return NONE, "not measured"
-    level = f"{100 * speedup.confidence:g} % interval"
-    return factor(speedup.value), f"{number(speedup.low)} to {number(speedup.high)} ({level})"

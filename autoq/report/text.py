@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from autoq.core.criterion import Criterion, Tolerance
 from autoq.core.interval import Interval
 from autoq.core.objective import Quantity
-from autoq.core.trial import FailureKind, Trial
+from autoq.core.trial import FailureKind, Latency, Trial
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -91,6 +91,13 @@ def ratio_text(interval: Interval) -> str:
     return f"{fixed(interval.value, 3)} [{fixed(interval.low, 3)}, {fixed(interval.high, 3)}]"
 
 
+def latency_ratio(latency: Latency | None) -> str:
+    """The ratio to fp32 with its interval; ``≈ 0.55 estimated`` where it was not measured; a dash for None."""
+    if latency is None:
+        return NONE
+    return f"≈ {fixed(latency.ratio.value, 2)} estimated" if latency.estimated else ratio_text(latency.ratio)
+
+
 def milliseconds(seconds: float | None) -> str:
     """``4.81 ms``; seconds from one second on."""
     if seconds is None:
@@ -139,6 +146,8 @@ def trial_verdict(trial: Trial) -> str:
         return "loses too much"
     if not trial.full:
         return "passes screening"
+    if trial.reference:
+        return "passes on reference"
     return "accepted" if trial.objective is None or trial.objective < 1 else "accepted, no gain"
 
 

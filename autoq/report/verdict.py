@@ -10,7 +10,8 @@ from typing import Any
 from autoq.core.criterion import Criterion
 from autoq.core.interval import Interval
 from autoq.core.objective import Objective, Quantity
-from autoq.core.trial import MetricScore, Trial
+from autoq.core.trial import Latency, MetricScore, Trial
+from autoq.report.naming import baseline_name, compiled_fp32, rival_label
 from autoq.report.text import factor, join, limit_text, loss_phrase
 
 
@@ -102,31 +103,37 @@ def verdict_of(
         accepted: Whether `shown` is handed over.
         held_out: What the held-out samples say of `shown`.
     """
-    answer = Answer.ACCEPTED if accepted else _unaccepted(trials)
+    answer = Answer.ACCEPTED if accepted else _unaccepted(trials, shown)
     return Verdict(
         answer,
         _sentence(answer, criteria, objective, trials, shown),
         join(f"{c.metric} may lose at most {limit_text(c)}" for c in criteria),
         held_out.verdict if held_out is not None else "none",
-        _speedup(shown.latency.ratio) if shown is not None and shown.latency is not None else None,
+        _speedup(shown.latency) if shown is not None else None,
     )
 
 
-def _unaccepted(trials: Sequence[Trial]) -> Answer:
-    quantized = [t for t in trials if not t.plan.is_baseline]
-    if any(t.accepted for t in quantized):
+def _unaccepted(trials: Sequence[Trial], shown: Trial | None) -> Answer:
+    if shown is not None and shown.accepted:
         return Answer.NO_GAIN
-    return Answer.NOT_KEPT if quantized else Answer.NOTHING_TRIED
+    return Answer.NOT_KEPT if _quantized(trials) else Answer.NOTHING_TRIED
+
+
+def _quantized(trials: Sequence[Trial]) -> list[Trial]:
+    return [t for t in trials if t.plan.precisions]
 
 
 def _sentence(
     answer: Answer, criteria: Sequence[Criterion], objective: Objective, trials: Sequence[Trial], shown: Trial | None
 ) -> str:
-    tried = sum(not t.plan.is_baseline for t in trials)
+    tried, base = len(_quantized(trials)), baseline_name(trials)
     if answer is Answer.ACCEPTED and shown is not None:
-        return f"Promise kept: {_gain(objective, trials, shown)}, {_losses(criteria, shown)}."
+        gain, losses = _gain(objective, trials, shown, base), _losses(criteria, shown)
+        if shown.plan.is_rival:
+            return f"Promise kept, and best without quantizing: {rival_label(shown)} is {gain}, {losses}."
+        return f"Promise kept: {gain}, {losses}."
     if answer is Answer.NO_GAIN:
-        return f"fp32 is the answer: plans keep the promise, but none is better than fp32 in {_aim(objective)}."
+        return f"fp32 is the answer: plans keep the promise, but none is better than {base} in {_aim(objective)}."
     if answer is Answer.NOT_KEPT:
         nearest = f"; the nearest {_losses(criteria, shown, past=True)}" if shown is not None and shown.scores else ""
         plans = "the plan tried does not keep" if tried == 1 else f"none of {tried} trials keeps"
@@ -142,23 +149,27 @@ def _losses(criteria: Sequence[Criterion], trial: Trial, *, past: bool = False) 
     )
 
 
-def _gain(objective: Objective, trials: Sequence[Trial], trial: Trial) -> str:
+def _gain(objective: Objective, trials: Sequence[Trial], trial: Trial, base: str) -> str:
     """What was won, of the quantities that count; latency is always told where it was measured."""
-    base = next((t.size_bytes for t in trials if t.number == 0), None)
+    size = next((t.size_bytes for t in trials if t.number == 0), None)
     found = []
-    if trial.latency is not None:
+    if trial.latency is not None and not trial.latency.estimated:
         ratio = trial.latency.ratio.value
-        found.append(f"{factor(1 / ratio)} as fast as fp32" if ratio > 0 else "faster than fp32")
-    if (Quantity.SIZE in objective.quantities or not found) and base and trial.size_bytes:
-        found.append(f"{factor(base / trial.size_bytes)} smaller")
-    return join(found) or "better than fp32"
+        found.append(f"{factor(1 / ratio)} as fast as {base}" if ratio > 0 else f"faster than {base}")
+        compiled = compiled_fp32(trials)
+        if ratio > 0 and compiled is not None and compiled.latency is not None and compiled.plan != trial.plan:
+            found[-1] += f" ({factor(compiled.latency.ratio.value / ratio)} as fast as compiled fp32)"
+    if (Quantity.SIZE in objective.quantities or not found) and size and trial.size_bytes:
+        found.append(f"{factor(size / trial.size_bytes)} smaller")
+    return join(found) or f"better than {base}"
 
 
 def _aim(objective: Objective) -> str:
     return join("speed" if q in (Quantity.LATENCY, Quantity.THROUGHPUT) else str(q) for q in objective.quantities)
 
 
-def _speedup(ratio: Interval) -> Interval | None:
-    if min(ratio.low, ratio.value) <= 0:
+def _speedup(latency: Latency | None) -> Interval | None:
+    if latency is None or latency.estimated or min(latency.ratio.low, latency.ratio.value) <= 0:
         return None
+    ratio = latency.ratio
     return Interval(1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.confidence)

@@ -204,8 +204,9 @@ def _objective_interval(session: Session, trial: Trial) -> Interval:
 def _nearest(trials: list[Trial]) -> Trial | None:
     """The quantized trial nearest to being chosen: the best that keeps the promise, else the nearest to the limit."""
     tried = [t for t in decisive(trials) if t.state is TrialState.COMPLETE and t.plan.precisions]
+    final = [t for t in tried if not t.reference]
     return min(
-        tried,
+        final or tried,
         key=lambda t: (not t.accepted, _objective_of(t) if t.accepted else 0, not t.full, t.excess, _objective_of(t)),
         default=None,
     )

@@ -6,29 +6,17 @@ import threading
 
 import pytest
 import toy_job
+from toy_tuner import CountingRunner, StopsAfter, make_tuner, tune
 
 from autoq.core.errors import StoppedByUserError
 from autoq.core.plan import FP32_PLAN
-from autoq.core.task import Evaluate, Split
 from autoq.core.trial import TrialState
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.testing.toy import best_plan
 from autoq.tuning.assemble import settings_of, workbench_of
-from autoq.tuning.in_process import InProcessRunner
-from autoq.tuning.outcome import SilentListener, TuningOutcome
+from autoq.tuning.outcome import SilentListener
 from autoq.tuning.tuner import Tuner
-
-
-def make_tuner(job, store, job_id, listener=None) -> Tuner:
-    folder = JobFolder(store.workspace, job_id)
-    runner = InProcessRunner(lambda: workbench_of(job))
-    return Tuner(runner, store, job_id, folder, settings_of(job), listener or SilentListener())
-
-
-def tune(job, listener=None) -> TuningOutcome:
-    with Store.open(job.resolve(job.tuning.workspace)) as store:
-        return make_tuner(job, store, store.create_job("toy", "digest", {}).id, listener).run()
 
 
 def test_finds_the_known_best_plan(tmp_path):
@@ -114,20 +102,6 @@ def test_runs_in_a_thread(tmp_path):
     assert found[0].accepted
 
 
-class StopsAfter(SilentListener):
-    """Stops the tuner at the n-th trial."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-        self.tuner: Tuner | None = None
-
-    def trial(self, trial) -> None:
-        super().trial(trial)
-        if len(self.trials) == self.count:
-            self.tuner.stop()
-
-
 def test_stop_hands_over_the_best_so_far_and_resume_goes_on(tmp_path):
     job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.01,) * 6), tuning__strategy={"name": "random"})
     listener = StopsAfter(4)
@@ -165,14 +139,3 @@ def test_another_limit_answers_from_stored_trials(tmp_path):
         outcome = Tuner(runner, store, folder.job_id, folder, settings_of(job), SilentListener()).run()
     assert outcome.best.plan == best_plan(model, 1.0)
     assert runner.samples == 0
-
-
-class CountingRunner(InProcessRunner):
-    """Counts the tune samples it is asked to score."""
-
-    samples = 0
-
-    def submit(self, task):
-        if isinstance(task, Evaluate) and task.split is Split.TUNE:
-            self.samples += task.stop - task.start
-        return super().submit(task)
