@@ -79,9 +79,17 @@ def build(folder: Path) -> None:
         )
 
 
-def labelled(path: str, batch_size: int = 1) -> Iterator[tuple[NDArray[np.float32], list[NDArray[np.float32]]]]:
-    """Batches of scenes and one array ``[k, 5]`` of boxes for each: data for a job's ``python`` dataset."""
-    with np.load(path) as stored:
+def labelled(
+    split: str = "test", batch_size: int = 1, folder: Path | None = None
+) -> Iterator[tuple[NDArray[np.float32], list[NDArray[np.float32]]]]:
+    """Batches of scenes with one array ``[k, 5]`` of boxes each: data for a job's ``python`` dataset.
+
+    Args:
+        split: ``calibration`` or ``test``.
+        batch_size: Scenes per batch.
+        folder: Where they lie; the prepared ones by default.
+    """
+    with np.load((folder or main()) / f"{split}.npz") as stored:
         images, counts, rows = stored["image"], stored["counts"], stored["boxes"]
     boxes = np.split(rows, np.cumsum(counts)[:-1])
     for start in range(0, len(images), batch_size):

@@ -86,7 +86,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "unet": Task(
         unet.unet,
-        {"num_classes": scenes.BACKGROUND + 1, "in_channels": 1, "widths": (12, 24, 48)},
+        {"num_classes": scenes.BACKGROUND + 1, "in_channels": 1, "width": 12, "levels": 3},
         segment.problem,
         segment.accuracy,
         "pixel accuracy",

@@ -42,6 +42,13 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-def unet(num_classes: int = 2, in_channels: int = 3, widths: Sequence[int] = (16, 32, 64, 128)) -> UNet:
-    """In evaluation mode, with random weights."""
-    return UNet(num_classes, in_channels, tuple(widths)).eval()
+def unet(num_classes: int = 2, in_channels: int = 3, width: int = 16, levels: int = 4) -> UNet:
+    """In evaluation mode, with random weights.
+
+    Args:
+        num_classes: Classes of a pixel.
+        in_channels: Channels of the image.
+        width: Channels of the finest level; each coarser one has twice as many.
+        levels: Resolutions, at least 2.
+    """
+    return UNet(num_classes, in_channels, [width << level for level in range(levels)]).eval()

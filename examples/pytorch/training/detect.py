@@ -88,7 +88,7 @@ def average_precision(model: nn.Module) -> float:
     decoder = BoxDecoder(boxes="boxes", scores="scores")
     records = []
     with torch.no_grad():
-        for images, boxes in scenes.labelled(str(scenes.main() / "test.npz"), batch_size=50):
+        for images, boxes in scenes.labelled(batch_size=50):
             batch = Batch(images, boxes, len(images))
             outputs = {name: value.numpy() for name, value in model(torch.from_numpy(images)).items()}
             records.append(metric.records(decoder(detection.decode(outputs, batch), batch), batch))

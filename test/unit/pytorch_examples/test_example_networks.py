@@ -62,7 +62,7 @@ def test_networks_can_be_traced_symbolically(factory: Callable[[], nn.Module]) -
 
 
 def test_the_unet_scores_every_pixel() -> None:
-    model = models.unet(num_classes=11, in_channels=1, widths=[4, 8])
+    model = models.unet(num_classes=11, in_channels=1, width=4, levels=2)
     with torch.no_grad():
         assert model(torch.zeros(2, 1, 16, 24)).shape == (2, 11, 16, 24)
 

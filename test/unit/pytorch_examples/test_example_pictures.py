@@ -69,10 +69,10 @@ def test_boxes_hold_all_that_is_not_background(made: scenes.Scenes) -> None:
 
 
 def test_labelled_scenes_come_back_with_their_boxes(tmp_path: Path, made: scenes.Scenes) -> None:
-    path = tmp_path / "scenes.npz"
+    path = tmp_path / "test.npz"
     counts = [len(b) for b in made.boxes]
     np.savez(path, image=scenes.network_input(made.images), boxes=np.concatenate(made.boxes), counts=counts)
-    batches = list(scenes.labelled(str(path), batch_size=16))
+    batches = list(scenes.labelled(batch_size=16, folder=tmp_path))
     assert [len(images) for images, _ in batches] == [16, 16, 8]
     found = [box for _, boxes in batches for box in boxes]
     assert all(np.array_equal(a, b) for a, b in zip(found, made.boxes, strict=True))
