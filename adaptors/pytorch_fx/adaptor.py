@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.usability import usability
 from autoq.adaptors.pytorch_fx import observe as observation
 from autoq.adaptors.pytorch_fx.build import build
 from autoq.adaptors.pytorch_fx.candidate import FxCandidate, fx_candidate
@@ -32,8 +31,6 @@ from autoq.core.statistics import Calibration, Needs
 
 FRAMEWORK = "pytorch_fx"
 
-_PROBE = Path("ao", "quantization", "quantize_fx.py")
-
 
 class FxAdaptor:
     """Quantizes symbolically traceable modules for PyTorch's own int8 kernels."""
@@ -48,7 +45,7 @@ class FxAdaptor:
             ModelError: It cannot be read, run, or traced.
         """
         model = models.load(source)
-        self._graph(model)
+        self.graph(model)
         return model
 
     def capabilities(self, model: TorchModel) -> CapabilityTable:
@@ -57,12 +54,12 @@ class FxAdaptor:
         Raises:
             ModelError: Nothing can be quantized.
         """
-        return capability_table(model, self._graph(model))
+        return capability_table(model, self.graph(model))
 
     def needs(self, model: TorchModel, table: CapabilityTable) -> Needs:
         """What the ops with a static form take and give."""
         static = [row for row in table if any(p.mode is Mode.STATIC for p in row.precisions)]
-        tensors = self._graph(model).needed({row.op.id for row in static})
+        tensors = self.graph(model).needed({row.op.id for row in static})
         return Needs(tensors, histogram=bool(observers_of(static) - {Observer.MINMAX}))
 
     def transform(self, model: TorchModel, recipe: Recipe, calibration: Calibration) -> TorchModel:  # noqa: ARG002
@@ -71,13 +68,13 @@ class FxAdaptor:
 
     def calibrate(self, model: TorchModel, batches: Iterable[Batch], needs: Needs) -> Calibration:
         """Collect statistics in one streaming pass over the float graph."""
-        return observation.calibrate(model, self._graph(model), batches, needs)
+        return observation.calibrate(model, self.graph(model), batches, needs)
 
     def observe(
         self, model: TorchModel, batches: Iterable[Batch], tensors: Sequence[str]
     ) -> Iterator[Mapping[str, Array]]:
         """Intermediate outputs, batch by batch."""
-        return observation.observe(model, self._graph(model), batches, tensors)
+        return observation.observe(model, self.graph(model), batches, tensors)
 
     def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
         """Seconds per op of one batch."""
@@ -102,7 +99,7 @@ class FxAdaptor:
                 f"int8 ops of {FRAMEWORK} take no recipe, and the plan has {plan.recipes[0].label}",
                 hint="use framework pytorch_pt2e for compiled or bfloat16 models with int8 ops",
             )
-        graph = self._graph(model)
+        graph = self.graph(model)
         try:
             with guarded(options.threads):
                 return fx_candidate(model, graph, plan, build(graph, plan, calibration), options)
@@ -123,30 +120,13 @@ class FxAdaptor:
 
     def usability(self) -> Usability:
         """Versions, and what is missing."""
-        return usability()
+        return usability("torch", "safetensors", eager_quantization=True)
 
-    def _graph(self, model: TorchModel) -> FxGraph:
+    def graph(self, model: TorchModel) -> FxGraph:
+        """The fused float graph of a loaded model, traced once."""
         found = self._graphs.get(model)
         if found is None:
             with guarded():
                 found = graph_of(model)
             self._graphs[model] = found
         return found
-
-
-def usability() -> Usability:
-    """Whether torch is installed and still has FX quantization; imports neither."""
-    versions: dict[str, str | None] = {}
-    for package in ("torch", "safetensors"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    if None in versions.values():
-        return Usability(False, versions, "pip install 'autoq[pytorch]'")
-    found = importlib.util.find_spec("torch")
-    folders = found.submodule_search_locations if found is not None else None
-    if not any((Path(folder) / _PROBE).is_file() for folder in folders or ()):
-        note = f"torch {versions['torch']} no longer has torch.ao.quantization; framework pytorch_pt2e goes on"
-        return Usability(False, versions, "pip install 'autoq[pytorch]'", (note,))
-    return Usability(True, versions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -32,7 +33,16 @@ def build(graph: FxGraph, plan: Plan, calibration: Calibration | None) -> GraphM
     """
     prepared = prepared_of(graph, plan)
     fill(prepared, graph, calibration)
-    return convert_fx(prepared, backend_config=backend())
+    return converted_of(prepared)
+
+
+def converted_of(prepared: GraphModule) -> GraphModule:
+    """The int8 model of a prepared one whose observers are filled."""
+    with warnings.catch_warnings():
+        # How the framework's own code copies the scales of recurrent weights.
+        warnings.filterwarnings("ignore", message="To copy construct from a tensor")
+        converted: GraphModule = convert_fx(prepared, backend_config=backend())
+    return converted
 
 
 def prepared_of(graph: FxGraph, plan: Plan) -> GraphModule:
