@@ -20,8 +20,8 @@ from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
 from autoq.adaptors.pytorch.program import load_program
-from autoq.adaptors.pytorch.script import scripted, traced
-from autoq.adaptors.pytorch.signature import Signature, spec_from_json, spec_to_json
+from autoq.adaptors.pytorch.script import scripted, takes_other_sizes, traced
+from autoq.adaptors.pytorch.signature import BATCH, Signature, spec_from_json, spec_to_json
 from autoq.adaptors.pytorch.state import plain_state
 from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.adaptor import Artifact, RunOptions
@@ -135,7 +135,7 @@ def _save_package(candidate: CompiledCandidate, folder: Path) -> tuple[tuple[str
     return tuple(files), {
         "form": "package",
         "threads": package.threads,
-        "package_inputs": [spec_to_json(s) for s in package.inputs],
+        "signature": Signature(package.inputs, candidate.signature.positional).to_json(),
     }
 
 
@@ -144,20 +144,24 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
     if model is None:
         raise StoreError("a loaded model is saved already", hint="copy its folder")
     args, kwargs = model.example
+    tensors = (*args, *kwargs.values())
     flat = Flat(candidate.native, candidate.signature)
     save_file(plain_state(candidate.native), folder / WEIGHTS)
     reasons: list[TrialError] = []
     for form, make in _SCRIPTS if not model.execution.reads_values else reversed(_SCRIPTS):
         try:
-            script = make(flat, (*args, *kwargs.values()))
+            script = make(flat, tensors)
         except TrialError as error:
             reasons.append(error)
             continue
         with quiet():
             torch.jit.save(script, folder / SCRIPT)
-        return (SCRIPT, WEIGHTS), {"form": form}
+        known: dict[str, Any] = {"form": form}
+        if form == "trace" and not takes_other_sizes(flat, script, tensors):
+            known["signature"] = _of_this_size(candidate.signature, tensors).to_json()
+        return (SCRIPT, WEIGHTS), known
     try:
-        program, _, _ = export(candidate.native, model)
+        program, inputs, _ = export(candidate.native, model)
         with quiet():
             torch.export.save(program, folder / PROGRAM)
     except Exception as error:
@@ -166,7 +170,17 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
             f"the model cannot be saved so that it gives the same outputs: {told}; torch.export: {first_line(error)}",
             hint=reasons[0].hint,
         ) from error
-    return (PROGRAM, WEIGHTS), {"form": "program"}
+    return (PROGRAM, WEIGHTS), {
+        "form": "program",
+        "signature": Signature(inputs, candidate.signature.positional).to_json(),
+    }
+
+
+def _of_this_size(signature: Signature, example: tuple[Tensor, ...]) -> Signature:
+    sizes = [(spec, tensor.shape[1:]) for spec, tensor in zip(signature.inputs, example, strict=True)]
+    return Signature(
+        tuple(TensorSpec(spec.name, spec.dtype, (BATCH, *shape)) for spec, shape in sizes), signature.positional
+    )
 
 
 # A trace carries every kind of code, but one way through it; scripting carries control flow.
@@ -217,7 +231,7 @@ def _load_program(found: _Found) -> _Loaded:
 
 def _load_package(found: _Found) -> _Loaded:
     description = found.description
-    inputs = tuple(spec_from_json(s) for s in description["package_inputs"])
+    inputs = found.signature.inputs
     program, here = found.path / PROGRAM, torch.backends.cpu.get_cpu_capability()
     # Machine code for other instructions does not raise: it ends the process.
     if here == description["processor"] and torch.__version__ == description["torch"]:

@@ -25,8 +25,8 @@ FLOAT_RECIPES: tuple[tuple[Recipe, ...], ...] = ((COMPILE,), (BF16,), (BF16, COM
 
 
 def float_recipes(model: TorchModel) -> tuple[tuple[Recipe, ...], ...]:
-    """The sets worth trying for a model here: none compiled without a compiler, or when it is known not to compile."""
-    compiles = compiler() is not None and model.form is not Form.TORCHSCRIPT and not model.execution.reads_values
+    """The sets worth trying for a model here: none compiled without a compiler, nor of TorchScript."""
+    compiles = compiler() is not None and model.form is not Form.TORCHSCRIPT
     return tuple(several for several in FLOAT_RECIPES if compiles or COMPILE not in several)
 
 

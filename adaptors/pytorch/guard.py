@@ -121,15 +121,16 @@ def copy_of(module: M, *, share_weights: bool = False) -> M:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Exporting and compiling: what the framework warns of, logs and prints of itself stays away from the user."""
+    """Tracing, exporting, compiling: what is warned of, logged and printed then stays away from the user.
+
+    Such tools run the model's code in ways it was not written for; what it warns of when it really runs is not touched.
+    """
     logger, level, stderr = logging.getLogger("torch"), logging.getLogger("torch").level, sys.stderr
     logger.setLevel(logging.ERROR)
     sys.stderr = _Mute(stderr)  # the exporter prints the graph of a model it cannot capture
     try:
         with warnings.catch_warnings():
-            for message in (*_NOISE, "The tensor attribute"):
-                warnings.filterwarnings("ignore", message=f".*{message}")
-            warnings.filterwarnings("ignore", module=r"(torch|torchao|copyreg)(\.|$)")
+            warnings.simplefilter("ignore")
             yield
     finally:
         sys.stderr = stderr

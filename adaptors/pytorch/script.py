@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,8 +23,7 @@ def traced(flat: Flat, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
     """
     tensors = tuple(example)
     try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # what it warns of is checked below
+        with quiet():  # what the tracer warns of is checked below
             script = torch.jit.trace(flat, tensors, check_trace=False, strict=False)
     except Exception as error:
         raise TrialError(f"the model cannot be traced: {type(error).__name__}: {first_line(error)}") from error
@@ -50,6 +48,27 @@ def scripted(flat: Flat, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
     other = Flat(script, flat.signature)
     _require_same(flat, other, tuple(example))
     return script
+
+
+def takes_other_sizes(flat: Flat, other: Callable[..., tuple[Tensor, ...]], example: Sequence[Tensor]) -> bool:
+    """Whether a copy that is right for one size (length of a text, height and width) is right for half of it too."""
+    halved = tuple(_halved(t) for t in example)
+    try:
+        expected = flat(*halved)
+    except Exception:  # noqa: BLE001 - the model itself takes one size only, and will say so
+        return True
+    try:
+        _require_equal(expected, other, halved)
+    except TrialError:
+        return False
+    return True
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    axes = {2: (1,), 3: (1,), 4: (2, 3)}.get(tensor.ndim, ())
+    for axis in axes:
+        tensor = tensor.narrow(axis, 0, max(1, tensor.shape[axis] // 2))
+    return tensor
 
 
 def _batches(example: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
