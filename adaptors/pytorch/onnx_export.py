@@ -6,7 +6,6 @@ import ast
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.onnx_passes import prepare, strip_metadata
 from autoq.adaptors.pytorch.outputs import to_numpy
+from autoq.adaptors.pytorch.reference import Reference
 from autoq.adaptors.pytorch.signature import BATCH
 from autoq.core.batch import Array, Inputs
 from autoq.core.capability import Op
@@ -42,23 +42,6 @@ _NODES: Mapping[str, frozenset[str]] = {
     "GRU": frozenset({"GRU"}),
     "Embedding": frozenset({"Gather"}),
 }
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is exported.
-
-    Attributes:
-        module: Takes what the model takes, computes in float what a plan computes in 8 bits.
-        ops: The model's ops in execution order.
-        quantized: Ids of those that are quantized in it.
-        notes: What it does not carry over from the plan.
-    """
-
-    module: nn.Module
-    ops: Sequence[Op]
-    quantized: frozenset[str]
-    notes: tuple[str, ...] = ()
 
 
 def export(reference: Reference, model: TorchModel, file: Path, settings: ExportSettings) -> ExportedModel:
@@ -179,15 +162,25 @@ def _by_op(proto: ModelProto, ops: Sequence[Op]) -> dict[str, str]:
         if node.op_type in WEIGHTED | ELEMENTWISE | {"LSTM", "GRU", "Gather"}
     ]
     found: dict[str, str] = {}
-    for own in (True, False):
+    places = (
+        lambda op, at: at == op,
+        lambda op, at: at.startswith(f"{op}."),  # a module that holds what is fused
+        lambda op, at: at == op.rpartition(".")[0],
+    )
+    for lies in places:
         for op in ops:
             if op.id in found.values():
                 continue
             kinds = _kinds(op.type)
-            scope = op.id if own else op.id.rpartition(".")[0]
-            match = next((n for n, at in free if n.op_type in kinds and at == scope and n.name not in found), None)
+            match = next((n for n, at in free if n.op_type in kinds and n.name not in found and lies(op.id, at)), None)
             if match is not None:
                 found[match.name] = op.id
+    # A graph that was traced may have lost where its functions were called: they are told by their order.
+    for kinds in dict.fromkeys(_kinds(op.type) for op in ops):
+        unnamed = [op for op in ops if _kinds(op.type) == kinds and op.id not in found.values()]
+        nodes = [node for node, _ in free if node.op_type in kinds and node.name not in found]
+        if len(unnamed) == len(nodes):
+            found |= {node.name: op.id for node, op in zip(nodes, unnamed, strict=True)}
     return found
 
 

@@ -29,15 +29,29 @@ def prepare(proto: ModelProto, *, integer_bias: bool) -> None:
 def fold_constants(proto: ModelProto) -> None:
     """Store constants that are quantized in 8 bits, without their float values."""
     graph = QdqGraph(proto)
-    for node in list(proto.graph.node):
-        if node.op_type != QUANTIZE or any(name not in graph.constants for name in node.input):
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def known(name: str) -> NDArray[Any] | None:
+        if name not in arrays and name in graph.constants:
+            arrays[name] = graph.array(name)
+        return arrays.get(name)
+
+    for node in graph.nodes:
+        if node.op_type not in (QUANTIZE, "Clip"):
             continue
-        values, scale = graph.array(node.input[0]), graph.array(node.input[1])
-        zero_point = graph.array(node.input[2]) if len(node.input) > 2 else np.zeros(scale.shape, np.uint8)
-        axis = int(attribute_of(node, "axis", 1))
-        stored = _quantized(values, scale, zero_point, axis)
-        proto.graph.initializer.append(numpy_helper.from_array(stored, node.output[0]))
+        inputs = [known(name) for name in node.input]
+        if any(array is None for array in inputs):
+            continue
+        arrays[node.output[0]] = _folded(node, [array for array in inputs if array is not None])
+        proto.graph.initializer.append(numpy_helper.from_array(arrays[node.output[0]], node.output[0]))
         proto.graph.node.remove(node)
+
+
+def _folded(node: NodeProto, inputs: list[NDArray[Any]]) -> NDArray[Any]:
+    if node.op_type == "Clip":
+        return np.clip(inputs[0], *inputs[1:]).astype(inputs[0].dtype)
+    zero_point = inputs[2] if len(inputs) > 2 else np.zeros(inputs[1].shape, np.uint8)
+    return _quantized(inputs[0], inputs[1], zero_point, int(attribute_of(node, "axis", 1)))
 
 
 def merge_pairs(proto: ModelProto) -> None:

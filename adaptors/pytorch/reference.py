@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,31 @@ import torch.ao.quantization.fx._decomposed
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autoq.core.capability import Op
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode
+
+DYNAMIC_NOTE = "dynamic ops are exported in float: every runtime has dynamic kernels of its own"
+BF16_NOTE = "what runs in bf16 is exported in float32"
+
 _decomposed = torch.ops.quantized_decomposed
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is exported.
+
+    Attributes:
+        module: Takes what the model takes, computes in float what a plan computes in 8 bits.
+        ops: The model's ops in execution order.
+        quantized: Ids of those that are quantized in it.
+        notes: What it does not carry over from the plan.
+    """
+
+    module: nn.Module
+    ops: Sequence[Op]
+    quantized: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +142,20 @@ class ReferenceLeaf(nn.Module):
             if not held or name.startswith("_"):
                 raise
             return getattr(held[0], name)
+
+
+def static_part(plan: Plan) -> Plan:
+    """What of a plan an exported file carries: its static ops."""
+    return Plan({op: p for op, p in plan.precisions.items() if p.mode is Mode.STATIC})
+
+
+def notes_of(plan: Plan) -> tuple[str, ...]:
+    """What of a plan an exported file does not carry."""
+    modes = {p.mode for p in plan.precisions.values()}
+    notes = [DYNAMIC_NOTE] if Mode.DYNAMIC in modes else []
+    if Mode.BF16 in modes or any(recipe.name == "bf16" for recipe in plan.recipes):
+        notes.append(BF16_NOTE)
+    return tuple(notes)
 
 
 def _applied(original: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -8,19 +8,14 @@ from torch import nn
 
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel
-from autoq.adaptors.pytorch.onnx_export import Reference
-from autoq.adaptors.pytorch.reference import ReferenceLeaf, TensorGrid
+from autoq.adaptors.pytorch.reference import Reference, ReferenceLeaf, TensorGrid, notes_of, static_part
 from autoq.adaptors.pytorch_eager.base import Base, base_of, with_replaced
 from autoq.adaptors.pytorch_eager.build import build
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
 from autoq.adaptors.pytorch_eager.leaves import StaticLeaf
 from autoq.core.capability import Op
 from autoq.core.plan import Plan
-from autoq.core.precision import Mode
 from autoq.core.statistics import Calibration
-
-DYNAMIC_NOTE = "dynamic ops are exported in float: every runtime has dynamic kernels of its own"
-BF16_NOTE = "bf16 ops are exported in float32"
 
 
 def reference(model: TorchModel, plan: Plan, calibration: Calibration | None) -> Reference:
@@ -30,7 +25,7 @@ def reference(model: TorchModel, plan: Plan, calibration: Calibration | None) ->
         TrialError: The plan cannot be built.
     """
     base = base_of(model)
-    static = Plan({op: p for op, p in plan.precisions.items() if p.mode is Mode.STATIC})
+    static = static_part(plan)
     with guarded():
         built = build(base, static, calibration)
         leaves = {
@@ -39,12 +34,8 @@ def reference(model: TorchModel, plan: Plan, calibration: Calibration | None) ->
             if isinstance(leaf := built.get_submodule(op.path), StaticLeaf)
         }
         module = with_replaced(base.module, leaves).eval()
-    modes = {p.mode for p in plan.precisions.values()}
-    notes = [DYNAMIC_NOTE] if Mode.DYNAMIC in modes else []
-    if Mode.BF16 in modes or plan.recipes:
-        notes.append(BF16_NOTE)
     ops = [Op(op.id, op.kind.name) for op in base.fusion.ops.values()]
-    return Reference(module, ops, frozenset(static), tuple(notes))
+    return Reference(module, ops, frozenset(static), notes_of(plan))
 
 
 def _leaf(base: Base, op: EagerOp, leaf: StaticLeaf) -> ReferenceLeaf:

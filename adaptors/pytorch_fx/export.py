@@ -6,8 +6,7 @@ from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_f
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import guarded
-from autoq.adaptors.pytorch.onnx_export import Reference
-from autoq.adaptors.pytorch.reference import notes_of, static_part
+from autoq.adaptors.pytorch.reference import Reference, notes_of, static_part
 from autoq.adaptors.pytorch_fx.build import fill, prepared_of
 from autoq.adaptors.pytorch_fx.graph import FxGraph
 from autoq.adaptors.pytorch_fx.trace import backend
