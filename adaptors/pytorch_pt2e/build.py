@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from torch import fx
-from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+from autoq.adaptors.pytorch.guard import quiet
 from autoq.adaptors.pytorch.statistics import range_of, unfilled
 from autoq.adaptors.pytorch_pt2e.graph import shared_copy, tensor_of
 from autoq.adaptors.pytorch_pt2e.ops import Ops
 from autoq.adaptors.pytorch_pt2e.quantizer import PlanQuantizer, RangeObserver
+from autoq.adaptors.pytorch_pt2e.torchao import UniformQuantizationObserverBase, convert_pt2e, prepare_pt2e
 from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
@@ -17,7 +17,8 @@ from autoq.core.statistics import Calibration
 
 def prepared(graph_module: fx.GraphModule, ops: Ops, plan: Plan, observer: type | None = None) -> fx.GraphModule:
     """A copy of the float graph with observers where the plan needs them; tensors are shared."""
-    return prepare_pt2e(shared_copy(graph_module), PlanQuantizer(ops, plan, observer))
+    with quiet():
+        return prepare_pt2e(shared_copy(graph_module), PlanQuantizer(ops, plan, observer))
 
 
 def converted(graph_module: fx.GraphModule, ops: Ops, plan: Plan, calibration: Calibration | None) -> fx.GraphModule:
@@ -28,7 +29,9 @@ def converted(graph_module: fx.GraphModule, ops: Ops, plan: Plan, calibration: C
     """
     ready = prepared(graph_module, ops, plan)
     fill(ready, calibration)
-    return convert_pt2e(ready)
+    # A new module: the framework forbids eval() on what it converted.
+    with quiet():
+        return shared_copy(convert_pt2e(ready))
 
 
 def fill(ready: fx.GraphModule, calibration: Calibration | None) -> None:

@@ -7,6 +7,7 @@ write into their operand: what is left is what the compiler sees, so an op here 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
@@ -17,6 +18,9 @@ aten = torch.ops.aten
 
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv_transpose1d.default, aten.conv_transpose2d.input)
 _TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
+
+WEIGHT = "autoq_weight"
+"""Key in a node's meta: what its weight was called before anything was folded into it."""
 
 _OUT_OF_PLACE: Mapping[object, Callable[..., Tensor]] = {
     aten.relu_.default: aten.relu.default,
@@ -48,12 +52,17 @@ def normalized(graph_module: fx.GraphModule) -> fx.GraphModule:
     """The float graph; `graph_module` is left alone, and tensors that are not folded are shared with it."""
     result = shared_copy(graph_module)
     for node in list(result.graph.nodes):
-        if node.target is aten.dropout.default or node.target is aten.dropout_.default:
+        if node.op == "call_module" and not node.users:
+            result.graph.erase_node(node)  # checks of input shapes, which an exported program carries
+        elif node.target is aten.dropout.default or node.target is aten.dropout_.default:
             if node.args[2] is False:
                 node.replace_all_uses_with(node.args[0])
                 result.graph.erase_node(node)
         elif node.target in _OUT_OF_PLACE:
             _write_elsewhere(node)
+    for node in result.graph.nodes:
+        if len(node.args) > 1 and isinstance(node.args[1], fx.Node) and node.args[1].op == "get_attr":
+            node.meta[WEIGHT] = str(node.args[1].target)
     for node in list(result.graph.nodes):
         if node.target is aten.batch_norm.default and node.args[5] is False:
             _fold(result, node)
@@ -65,7 +74,10 @@ def normalized(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 def shared_copy(graph_module: fx.GraphModule) -> fx.GraphModule:
     """A graph of its own over the same tensors."""
-    result = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
+    with warnings.catch_warnings():
+        # Copying the form of inputs and outputs warns of the framework's own classes.
+        warnings.filterwarnings("ignore", message=".*LeafSpec")
+        result = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     result.meta.update(graph_module.meta)
     return result
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import fx
 
-from autoq.adaptors.pytorch_pt2e.graph import tensor_of, value_of
+from autoq.adaptors.pytorch_pt2e.export import PREFIX
+from autoq.adaptors.pytorch_pt2e.graph import WEIGHT, tensor_of, value_of
 
 aten = torch.ops.aten
 
@@ -23,8 +24,7 @@ _ANCHORS: Mapping[object, str] = {
     aten.conv1d.padding: "Conv1d",
     aten.lstm.input: "LSTM",
     aten.gru.input: "GRU",
-    aten.matmul.default: "MatMul",
-    aten.cat.default: "Cat",
+    aten.cat.default: "Concat",
     aten.avg_pool2d.default: "AvgPool2d",
     aten.adaptive_avg_pool2d.default: "AdaptiveAvgPool2d",
 }
@@ -82,6 +82,7 @@ class Ops:
         owner: Op id by node name.
         edges: ``(producer, consumer)``, also through nodes that belong to no op.
         order: Names of all nodes in execution order.
+        sources: For each node that only passes values on (`PASSING`), the node whose values they are.
     """
 
     ops: tuple[GraphOp, ...]
@@ -89,6 +90,19 @@ class Ops:
     owner: Mapping[str, str]
     edges: tuple[tuple[str, str], ...]
     order: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def source(self, name: str) -> str | None:
+        """The op whose value a node passes on with its grid, itself included; None when there is none."""
+        return self.owner.get(self.sources.get(name, name))
+
+    def observed(self, quantized: Sequence[GraphOp]) -> tuple[str, ...]:
+        """Names of all tensors that a plan over these ops may give a grid, in execution order."""
+        read = {name for op in quantized for name in op.operands}
+        read |= {op.output for op in quantized if op.weight is None}
+        read |= set(self.sources)
+        read |= {self.sources[name] for name in self.sources}
+        return tuple(name for name in self.order if name in read)
 
 
 def find_ops(graph_module: fx.GraphModule) -> Ops:
@@ -108,7 +122,7 @@ def find_ops(graph_module: fx.GraphModule) -> Ops:
         kind = _ANCHORS.get(node.target) if node.op == "call_function" else None
         if kind is None or not _is_float(node):
             continue
-        path = module_path(node, kind)
+        path = module_path(node)
         count[path] = count.get(path, 0) + 1
         name = path if count[path] == 1 else f"{path}@{count[path] - 1}"
         members, added = chains.get(node, ([node], None))
@@ -120,18 +134,30 @@ def find_ops(graph_module: fx.GraphModule) -> Ops:
         owner,
         tuple(_edges(nodes, owner)),
         tuple(node.name for node in nodes),
+        _sources(nodes),
     )
 
 
-def module_path(node: fx.Node, kind: str = "") -> str:
+def module_path(node: fx.Node) -> str:
     """Path of the module a node comes from; a function called inside a module adds the node's own name."""
+    weight = str(node.meta.get(WEIGHT, "")).removeprefix(PREFIX)
+    if weight.endswith(".weight"):
+        return weight.removesuffix(".weight")
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path, cls = stack[-1] if stack else ("", "")
-    cls = cls if isinstance(cls, str) else f"{cls.__module__}.{cls.__qualname__}"
-    own = cls.rpartition(".")[2]
-    if path and (own == kind or (kind == "Linear" and own.endswith("Linear")) or cls.startswith("torch.nn.modules.")):
-        return str(path)
+    path = "" if f"{path}." == PREFIX else str(path).removeprefix(PREFIX)
+    kind = cls if isinstance(cls, str) else f"{cls.__module__}.{cls.__qualname__}"
+    if path and kind.startswith("torch.nn.modules.") and not kind.startswith("torch.nn.modules.container."):
+        return path
     return f"{path}.{node.name}" if path else node.name
+
+
+def _sources(nodes: list[fx.Node]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for node in nodes:
+        if node.target in PASSING and isinstance(node.args[0], fx.Node) and _is_float(node):
+            found[node.name] = found.get(node.args[0].name, node.args[0].name)
+    return found
 
 
 def _op(
@@ -162,12 +188,10 @@ def _op(
 
 def _tensor_inputs(node: fx.Node, kind: str) -> Iterator[fx.Node]:
     first = node.args[0]
-    if kind == "Cat" and isinstance(first, list | tuple):
+    if kind == "Concat" and isinstance(first, list | tuple):
         yield from dict.fromkeys(n for n in first if isinstance(n, fx.Node))
     elif isinstance(first, fx.Node):
         yield first
-    if kind == "MatMul" and isinstance(node.args[1], fx.Node):
-        yield node.args[1]
 
 
 def _why_not(graph_module: fx.GraphModule, kind: str, node: fx.Node) -> str:

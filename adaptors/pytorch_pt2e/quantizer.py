@@ -7,31 +7,30 @@ more than once are no trouble.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import torch
 from torch import fx
-from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver, PlaceholderObserver
-from torchao.quantization.pt2e.quantizer import (
+from autoq.adaptors.pytorch_pt2e.ops import PASSING, GraphOp, Ops
+from autoq.adaptors.pytorch_pt2e.torchao import (
+    MinMaxObserver,
+    PerChannelMinMaxObserver,
+    PlaceholderObserver,
     QuantizationAnnotation,
     QuantizationSpec,
     QuantizationSpecBase,
     SharedQuantizationSpec,
+    X86InductorQuantizer,
 )
-from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer
-
-from autoq.adaptors.pytorch.qconfig import PLAIN
-from autoq.adaptors.pytorch_pt2e.ops import PASSING, GraphOp, Ops
-from autoq.calibration.grid import grid_limits
 from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
 from autoq.core.precision import DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
 
 KEY = "quantization_annotation"
 
-FOLLOWERS = frozenset({"Cat", "AvgPool2d", "AdaptiveAvgPool2d"})
+FOLLOWERS = frozenset({"Concat", "AvgPool2d", "AdaptiveAvgPool2d"})
 """Op types that run in 8 bits only on what other ops leave in 8 bits, and keep its grid."""
 
 
@@ -130,16 +129,18 @@ def _readers(node: fx.Node, ops: Ops) -> Iterator[GraphOp]:
 
 @cache
 def static_spec(quant: TensorQuant, observer: type[Any] | None = None) -> QuantizationSpec:
-    """How an activation with a fixed range is observed; equal precisions share one."""
-    _check(quant)
-    symmetric = quant.scheme is Scheme.SYM
-    bottom, top = grid_limits(quant)
+    """How an activation with a fixed range is observed; equal precisions share one.
+
+    The kernels read uint8 only: a symmetric grid of int8 is the same grid 128 higher.
+    """
+    symmetric = (quant.dtype, quant.scheme) == (DType.INT8, Scheme.SYM)
+    _check(quant, symmetric)
     base = RangeObserver if observer is None else observer
     arguments = {"quant": quant} if observer is None else {}
     return QuantizationSpec(
-        dtype=PLAIN[quant.dtype],
-        quant_min=bottom,
-        quant_max=top,
+        dtype=torch.uint8,
+        quant_min=1 if symmetric else 0,
+        quant_max=255,
         qscheme=torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         is_dynamic=False,
         observer_or_fake_quant_ctr=base.with_args(**arguments),
@@ -150,11 +151,10 @@ def static_spec(quant: TensorQuant, observer: type[Any] | None = None) -> Quanti
 def dynamic_spec(quant: TensorQuant) -> QuantizationSpec:
     """How an activation whose range is found at run time is marked."""
     _check(quant)
-    bottom, top = grid_limits(quant)
     return QuantizationSpec(
-        dtype=PLAIN[quant.dtype],
-        quant_min=bottom,
-        quant_max=top,
+        dtype=torch.uint8,
+        quant_min=0,
+        quant_max=255,
         qscheme=torch.per_tensor_affine,
         is_dynamic=True,
         observer_or_fake_quant_ctr=PlaceholderObserver,
@@ -182,8 +182,9 @@ def weight_spec(quant: TensorQuant) -> QuantizationSpec:
     )
 
 
-def _check(quant: TensorQuant) -> None:
-    if quant.granularity is not Granularity.PER_TENSOR or quant.dtype not in PLAIN:
+def _check(quant: TensorQuant, symmetric: bool = False) -> None:
+    plain = (quant.dtype, quant.scheme) == (DType.UINT8, Scheme.ASYM)
+    if quant.granularity is not Granularity.PER_TENSOR or not (plain or symmetric):
         raise TrialError(f"the compiler has no kernels for activations in {quant.label}")
 
 
@@ -203,7 +204,3 @@ class RangeObserver(MinMaxObserver):  # type: ignore[misc]
         """Take in a range, as if a tensor that spans it had been seen."""
         self.min_val.copy_(torch.minimum(self.min_val, torch.tensor(low)))
         self.max_val.copy_(torch.maximum(self.max_val, torch.tensor(high)))
-
-
-Observing = Callable[[fx.GraphModule], fx.GraphModule]
-"""Runs a prepared graph over calibration data."""

@@ -70,6 +70,12 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
         "PyTorch modules, each quantized on its own, static and dynamic",
         (STATIC, DYNAMIC, AUTO),
     ),
+    "pytorch_pt2e": AdaptorEntry(
+        "autoq.adaptors.pytorch_pt2e.adaptor:Pt2eAdaptor",
+        "pytorch",
+        "PyTorch graphs of torch.export, compiled ahead of time",
+        (STATIC, DYNAMIC, AUTO),
+    ),
     "toy": AdaptorEntry(
         "autoq.testing.toy:ToyAdaptor",
         "",
