@@ -18,5 +18,6 @@ setup(
         "autoq.adaptors.onnxrt": ["capability.yaml"],
         "autoq.adaptors.openvino": ["capability.yaml"],
         "autoq.adaptors.pytorch_eager": ["capability.yaml"],
+        "autoq.adaptors.pytorch_pt2e": ["capability.yaml"],
     },
 )
