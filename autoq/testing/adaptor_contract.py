@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from autoq.core.adaptor import Adaptor, Candidate, Model, ModelSource
+from autoq.core.adaptor import Adaptor, Candidate, Compilable, Model, ModelSource
 from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.errors import AutoqError, ModelError, TrialError
@@ -39,6 +39,14 @@ class AdaptorContract:
 
     single_op_plans: ClassVar[int] = 12
     """How many plans that quantize one unit are tried, spread over the model."""
+
+    recipe_tolerance: ClassVar[float] = 0.1
+    """Difference to fp32 that a float recipe (compiled, bf16) may make, relative to the largest magnitude."""
+
+    compiled_tolerance: ClassVar[float] = 0.1
+    """Difference to its reference that compiling the full plan may make, relative to the largest magnitude."""
+
+    _compiled: ClassVar[dict[str, Candidate]] = {}
 
     # -- fixtures ----------------------------------------------------------------------------------------------
 
@@ -73,6 +81,16 @@ class AdaptorContract:
     def full(self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, calibration: Calibration) -> Candidate:
         """The candidate in which every op runs in its best precision."""
         return adaptor.apply(model, Space.of(table).full_plan(), calibration, OPTIONS)
+
+    @pytest.fixture
+    def deployed(self, full: Candidate, model: Model) -> Candidate:
+        """The same as it is deployed: compiled where the adaptor compiles, once for all tests of a model."""
+        if not isinstance(full, Compilable):
+            return full
+        key = f"{self.framework} {model.fingerprint}"
+        if key not in self._compiled:
+            self._compiled[key] = full.compiled()
+        return self._compiled[key]
 
     # -- loading -----------------------------------------------------------------------------------------------
 
@@ -299,29 +317,77 @@ class AdaptorContract:
         with pytest.raises(AutoqError):
             adaptor.transform(model, Recipe("no_such_recipe"), calibration)
 
+    # -- recipes -----------------------------------------------------------------------------------------------
+
+    def test_float_recipes_stay_near_fp32(
+        self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, batches: Sequence[Batch]
+    ) -> None:
+        """Every set of recipes for the float model builds without calibration and answers nearly as fp32 does."""
+        want = adaptor.apply(model, FP32_PLAN, None, OPTIONS).predict(batches[0].inputs)
+        for recipes in table.float_recipes:
+            candidate = adaptor.apply(model, Plan({}, recipes), None, OPTIONS)
+            assert candidate.realized == Plan({}, recipes)
+            assert_close(candidate.predict(batches[0].inputs), want, self.recipe_tolerance)
+            candidate.close()
+
+    def test_recipes_combine_with_the_full_plan(
+        self,
+        adaptor: Adaptor[Any],
+        model: Model,
+        table: CapabilityTable,
+        calibration: Calibration,
+        full: Candidate,
+        batches: Sequence[Batch],
+    ) -> None:
+        """Every recipe of the table builds on top of quantized ops, and outputs keep names, shapes and dtypes."""
+        want = forms(full.predict(batches[0].inputs))
+        for recipe in table.recipes:
+            candidate = adaptor.apply(model, Space.of(table).plan({}, (recipe,)), calibration, OPTIONS)
+            assert candidate.realized.recipes == (recipe,)
+            assert forms(candidate.predict(batches[0].inputs)) == want
+            candidate.close()
+
+    def test_unknown_recipe_of_a_plan_is_an_autoq_error(self, adaptor: Adaptor[Any], model: Model) -> None:
+        """A plan is never realized without what it asks for."""
+        with pytest.raises(AutoqError):
+            adaptor.apply(model, Plan({}, (Recipe("no_such_recipe"),)), None, OPTIONS)
+
+    # -- the deployed form -------------------------------------------------------------------------------------
+
+    def test_compiled_form_is_faithful(self, full: Candidate, deployed: Candidate, batches: Sequence[Batch]) -> None:
+        """What is deployed realizes no more than was asked for and answers nearly as its reference does."""
+        assert set(deployed.realized) <= set(full.realized)
+        for batch in batches:
+            tolerance = self.compiled_tolerance if deployed is not full else 0.0
+            assert_close(deployed.predict(batch.inputs), full.predict(batch.inputs), tolerance)
+
+    def test_compiling_is_timed(self, full: Candidate) -> None:
+        """Nothing is compiled before it is asked for."""
+        assert not isinstance(full, Compilable) or full.compile_seconds is None
+
     # -- artifacts ---------------------------------------------------------------------------------------------
 
     def test_saved_model_loads_with_the_same_outputs(
-        self, adaptor: Adaptor[Any], full: Candidate, batches: Sequence[Batch], tmp_path: Path
+        self, adaptor: Adaptor[Any], deployed: Candidate, batches: Sequence[Batch], tmp_path: Path
     ) -> None:
         """In this process; the files it names exist."""
-        artifact = adaptor.save(full, tmp_path)
+        artifact = adaptor.save(deployed, tmp_path)
         assert artifact.files
         assert all((artifact.folder / name).exists() for name in artifact.files)
         loaded = adaptor.load_artifact(artifact.folder, OPTIONS)
-        assert loaded.realized == full.realized
+        assert loaded.realized == deployed.realized
         for batch in batches:
-            assert_close(loaded.predict(batch.inputs), full.predict(batch.inputs))
+            assert_close(loaded.predict(batch.inputs), deployed.predict(batch.inputs))
 
     def test_saved_model_loads_in_a_fresh_process(
-        self, adaptor: Adaptor[Any], full: Candidate, model: Model, batches: Sequence[Batch], tmp_path: Path
+        self, adaptor: Adaptor[Any], deployed: Candidate, model: Model, batches: Sequence[Batch], tmp_path: Path
     ) -> None:
         """Nothing that only lives in this process is needed."""
         folder = tmp_path / "artifact"
         folder.mkdir()
-        adaptor.save(full, folder)
+        adaptor.save(deployed, folder)
         found = predict_in_child(self.framework, folder, named(batches[0].inputs, model), tmp_path)
-        assert_close(found, full.predict(batches[0].inputs))
+        assert_close(found, deployed.predict(batches[0].inputs))
 
     def test_empty_folder_is_an_autoq_error(self, adaptor: Adaptor[Any], tmp_path: Path) -> None:
         """There is no saved model in it."""
@@ -355,6 +421,11 @@ class AdaptorContract:
         assert usability.versions
         assert all(usability.versions.values())
         assert not usability.missing
+
+
+def deployed(candidate: Candidate) -> Candidate:
+    """What is saved of a candidate: its compiled form, where it has one."""
+    return candidate.compiled() if isinstance(candidate, Compilable) else candidate
 
 
 def single_unit_plans(space: Space, count: int) -> list[Plan]:
