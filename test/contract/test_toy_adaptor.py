@@ -14,12 +14,16 @@ class TestToyAdaptor(AdaptorContract):
     framework = "toy"
 
     @pytest.fixture
-    def source(self, tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    def model_options(self) -> dict[str, float]:
+        return {}
+
+    @pytest.fixture
+    def source(self, tmp_path_factory: pytest.TempPathFactory, model_options: dict[str, float]) -> ModelSource:
         groups = {2: "pair", 3: "pair"}
         faults = {5: "refuse"}
-        ops = (ToyOp(f"op{i}", noise=0.1 * i, group=groups.get(i), fault=faults.get(i)) for i in range(6))
+        ops = (ToyOp(f"op{i}", noise=0.1 * i, group=groups.get(i), fault=faults.get(i), drift=0.01) for i in range(6))
         path = tmp_path_factory.mktemp("toy") / "toy.json"
-        ToyModel(tuple(ops)).save(path)
+        ToyModel(tuple(ops), **model_options).save(path)
         return ModelSource(path)
 
     @pytest.fixture
@@ -40,3 +44,11 @@ class TestToyAdaptor(AdaptorContract):
             return {"logits": np.concatenate([inputs["margin"], np.zeros_like(inputs["margin"])], axis=1)}
 
         return run
+
+
+class TestCompiledToyAdaptor(TestToyAdaptor):
+    """Toy models with recipes whose candidates are compiled."""
+
+    @pytest.fixture
+    def model_options(self) -> dict[str, float]:
+        return {"half_speed": 0.7, "half_noise": 0.001, "compile_seconds": 1.0}
