@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-
-from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch import artifact, exporting
 from autoq.adaptors.pytorch import model as models
 from autoq.adaptors.pytorch.candidate import TorchCandidate
 from autoq.adaptors.pytorch.execution import first_line
@@ -19,11 +19,13 @@ from autoq.adaptors.pytorch_fx import observe as observation
 from autoq.adaptors.pytorch_fx.build import build
 from autoq.adaptors.pytorch_fx.candidate import FxCandidate, fx_candidate
 from autoq.adaptors.pytorch_fx.capabilities import capability_table, observers_of
+from autoq.adaptors.pytorch_fx.export import reference
 from autoq.adaptors.pytorch_fx.graph import FxGraph, graph_of
 from autoq.adaptors.pytorch_fx.profile import profile
 from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.deployment import ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
@@ -112,11 +114,33 @@ class FxAdaptor:
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the model, and what is known of it, into an existing, empty folder."""
+        if not isinstance(candidate, TorchCandidate):
+            raise UnsupportedError(f"this is not a PyTorch candidate but a {type(candidate).__name__}")
         return artifact.save(candidate, folder, FRAMEWORK)
 
     def load_artifact(self, folder: Path, options: RunOptions) -> Candidate:
         """Load what `save` wrote."""
         return artifact.load_artifact(folder, options)
+
+    def export_onnx(
+        self, model: TorchModel, plan: Plan, calibration: Calibration | None, file: Path, settings: ExportSettings
+    ) -> ExportedModel:
+        """Write what a plan describes as one ONNX file; needs the packages of ``autoq[deployment]``."""
+        make = partial(reference, self.graph(model), plan, calibration)
+        return exporting.export_onnx(model, self.capabilities(model).ops, plan, make, file, settings)
+
+    def exported_tensors(
+        self,
+        model: TorchModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        exported: ExportedModel,  # noqa: ARG002
+        tensors: Sequence[str],
+        inputs: Inputs,
+    ) -> Mapping[str, Array]:
+        """What the tensors of an exported file should hold."""
+        make = partial(reference, self.graph(model), plan, calibration)
+        return exporting.exported_tensors(model, self.capabilities(model).ops, plan, make, tensors, inputs)
 
     def usability(self) -> Usability:
         """Versions, and what is missing."""

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.ao.quantization import QConfig, QConfigMapping
 from torch.ao.quantization.fx.prepare import prepare
@@ -23,6 +24,10 @@ from autoq.core.precision import Mode, OpPrecision
 from autoq.core.statistics import Calibration
 
 _NODE = "node:"
+
+# Stands behind a dynamic op while the framework prepares: it takes the float result of such an op for int8, and would
+# leave the static ops behind it without observers, in float with rounded weights.
+_BARRIER = torch.ops.aten.alias.default
 
 
 def build(graph: FxGraph, plan: Plan, calibration: Calibration | None) -> GraphModule:
@@ -42,6 +47,7 @@ def converted_of(prepared: GraphModule) -> GraphModule:
         # How the framework's own code copies the scales of recurrent weights.
         warnings.filterwarnings("ignore", message="To copy construct from a tensor")
         converted: GraphModule = convert_fx(prepared, backend_config=backend())
+    _drop_barriers(converted)
     return converted
 
 
@@ -51,8 +57,34 @@ def prepared_of(graph: FxGraph, plan: Plan) -> GraphModule:
     Raises:
         TrialError: The plan names an op that the model does not have.
     """
+    unknown = next((op for op in plan if op not in graph.by_id), None)
+    if unknown is not None:
+        raise TrialError("the model has no such op", where=unknown)
     mapping, scopes = _mapping(graph, plan)
-    return prepare(skeleton(graph.fused), mapping, False, scopes, (), backend_config=backend())
+    copied = skeleton(graph.fused)
+    for node in _barriers(copied, graph, plan):
+        scopes[node.name] = (_NODE + node.name, nn.Module)
+    return prepare(copied, mapping, False, scopes, (), backend_config=backend())
+
+
+def _barriers(copied: GraphModule, graph: FxGraph, plan: Plan) -> list[Node]:
+    made: list[Node] = []
+    dynamic = {op for op, precision in plan.precisions.items() if precision.mode is Mode.DYNAMIC}
+    lasts = {member.last for op in dynamic for member in graph.by_id[op].members}
+    for node in [n for n in copied.graph.nodes if n.name in lasts and n.name in graph.tensors]:
+        with copied.graph.inserting_after(node):
+            barrier = copied.graph.call_function(_BARRIER, (node,))
+        node.replace_all_uses_with(barrier, lambda user, own=barrier: user is not own)
+        made.append(barrier)
+    copied.recompile()
+    return made
+
+
+def _drop_barriers(converted: GraphModule) -> None:
+    for node in [n for n in converted.graph.nodes if n.target is _BARRIER]:
+        node.replace_all_uses_with(node.args[0])
+        converted.graph.erase_node(node)
+    converted.recompile()
 
 
 def skeleton(module: GraphModule) -> GraphModule:
@@ -111,8 +143,8 @@ def _fill(
 
 
 def _producer(node: Node, modules: Mapping[str, nn.Module]) -> Node:
-    """The node whose value is observed, behind other observers."""
-    while node.op == "call_module" and isinstance(modules.get(str(node.target)), ObserverBase):
+    """The node whose value is observed, behind other observers and barriers."""
+    while node.target is _BARRIER or isinstance(modules.get(str(node.target)), ObserverBase):
         node = node.args[0]
     return node
 
@@ -125,9 +157,6 @@ def _attribute(module: nn.Module, path: str) -> Tensor:
 
 def _mapping(graph: FxGraph, plan: Plan) -> tuple[QConfigMapping, dict[str, tuple[str, type]]]:
     """What the framework is told: a configuration per node. Nodes that only pass values on follow their producer."""
-    unknown = next((op for op in plan if op not in graph.by_id), None)
-    if unknown is not None:
-        raise TrialError("the model has no such op", where=unknown)
     # One object per precision, as the framework compares configurations by identity of their observers.
     configs: dict[OpPrecision, QConfig | None] = {p: planned_qconfig(p) for p in set(plan.precisions.values())}
     mapping = QConfigMapping().set_global(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,8 +72,8 @@ NAMES = (
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    yield case_of(request.param)
+def case(request: pytest.FixtureRequest) -> Case:
+    return case_of(request.param)
 
 
 def minmax_only(table: CapabilityTable, modes: tuple[Mode, ...]) -> dict[str, list[OpPrecision]]:
