@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch import artifact, exporting
 from autoq.adaptors.pytorch.candidate import TorchCandidate, module_bytes
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.floats import float_candidate
@@ -17,11 +19,13 @@ from autoq.adaptors.pytorch_eager import calibrate
 from autoq.adaptors.pytorch_eager.base import base_of
 from autoq.adaptors.pytorch_eager.build import build, realized
 from autoq.adaptors.pytorch_eager.capabilities import capability_table
+from autoq.adaptors.pytorch_eager.export import reference
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
 from autoq.adaptors.pytorch_eager.record import op_modules, tuning_record
 from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
+from autoq.core.deployment import ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
@@ -103,9 +107,15 @@ class EagerAdaptor:
     def profile(self, candidate: Candidate, inputs: Inputs) -> OpCosts:
         """Seconds per op of one batch, by the module that does it."""
         ours = _ours(candidate)
-        if ours.model is None:
+        model = ours.model
+        if model is None:
             raise UnsupportedError("only a candidate built from a plan can be profiled by op")
-        return profile_modules(ours, inputs, op_modules(ours.model, ours.native))
+        modules = op_modules(model, ours.native)
+        if not modules:
+            # A captured graph calls functions; the same graph made of modules can be timed.
+            base = base_of(model).module
+            ours, modules = replace(ours, run=base, native=base), op_modules(model, base)
+        return profile_modules(ours, inputs, modules)
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the model, and what is known of it, into an existing, empty folder."""
@@ -115,9 +125,29 @@ class EagerAdaptor:
         """Load what `save` wrote; needs none of the user's code."""
         return artifact.load_artifact(folder, options)
 
+    def export_onnx(
+        self, model: TorchModel, plan: Plan, calibration: Calibration | None, file: Path, settings: ExportSettings
+    ) -> ExportedModel:
+        """Write what a plan describes as one ONNX file; needs the packages of ``autoq[deployment]``."""
+        make = partial(reference, model, plan, calibration)
+        return exporting.export_onnx(model, self.capabilities(model).ops, plan, make, file, settings)
+
+    def exported_tensors(
+        self,
+        model: TorchModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        exported: ExportedModel,  # noqa: ARG002
+        tensors: Sequence[str],
+        inputs: Inputs,
+    ) -> Mapping[str, Array]:
+        """What the tensors of an exported file should hold."""
+        make = partial(reference, model, plan, calibration)
+        return exporting.exported_tensors(model, self.capabilities(model).ops, plan, make, tensors, inputs)
+
     def usability(self) -> Usability:
         """Versions, and what is missing."""
-        return usability(eager_quantization=True)
+        return usability("torch", "safetensors", eager_quantization=True)
 
 
 def _ours(candidate: Candidate) -> TorchCandidate:

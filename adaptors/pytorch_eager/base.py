@@ -105,7 +105,7 @@ def _fused(source: nn.Module, op: EagerOp) -> nn.Module:
     """The float module of an op, of the framework's own class."""
     original: Any = source.get_submodule(op.path)
     if op.obstacle:
-        return _folded(original, source, op) if op.norm else original  # type: ignore[no-any-return]
+        return _folded(original, source, op) if op.norm else original
     leaf = _folded(original, source, op) if op.norm else _plain(original, op.kind)
     if op.activation is None:
         return leaf
@@ -130,14 +130,14 @@ def _folded(original: Any, source: nn.Module, op: EagerOp) -> nn.Module:
         norm.bias,
         op.kind.is_transposed,
     )
-    return leaf  # type: ignore[no-any-return]
+    return leaf
 
 
 def _plain(original: Any, kind: Kind) -> nn.Module:
     """A module of exactly the framework's class, with the weights this one computes with."""
     if not kind.settings:
-        return original  # type: ignore[no-any-return]
-    leaf: Any = kind.float_class.__new__(kind.float_class)
+        return original
+    leaf: Any = object.__new__(kind.float_class)
     nn.Module.__init__(leaf)
     for name in kind.settings:
         setattr(leaf, name, getattr(original, name))
@@ -149,7 +149,7 @@ def _plain(original: Any, kind: Kind) -> nn.Module:
         leaf.register_parameter("bias", None)
     else:
         leaf.bias = _parameter(original.bias)
-    return leaf.eval()  # type: ignore[no-any-return]
+    return leaf.eval()
 
 
 def _parameter(tensor: Tensor) -> nn.Parameter:

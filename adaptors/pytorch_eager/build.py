@@ -49,8 +49,7 @@ def build(base: Base, plan: Plan, calibration: Calibration | None) -> nn.Module:
             case Mode.STATIC:
                 replacements[op.path] = _static(base, op, precision, grids)
             case Mode.DYNAMIC:
-                leaf = EmbeddingLeaf if op.kind.name == "Embedding" else DynamicLeaf
-                replacements[op.path] = leaf(quantized_module(base, op, precision))
+                replacements[op.path] = _dynamic(base, op, precision)
             case _:
                 replacements[op.path] = Bf16Leaf(copy.deepcopy(base.module.get_submodule(op.path)).bfloat16())
     _join(base, plan, replacements)
@@ -100,6 +99,14 @@ def _static(
         original = cast("Any", base.module.get_submodule(op.path))
         outputs = original.out_channels if module.out_channels != original.out_channels else None
     return StaticLeaf(module, entry.scale, entry.zero_point, outputs=outputs, dense=base.dense)
+
+
+def _dynamic(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
+    module = quantized_module(base, op, precision)
+    if op.kind.name == "Embedding":
+        return EmbeddingLeaf(module)
+    fused: Any = base.module.get_submodule(op.path) if op.activation is not None else None
+    return DynamicLeaf(module, None if fused is None else copy.deepcopy(fused[1]))
 
 
 def _join(base: Base, plan: Plan, leaves: Mapping[str, nn.Module]) -> None:

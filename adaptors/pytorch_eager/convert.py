@@ -20,9 +20,9 @@ _converted: WeakKeyDictionary[Base, dict[_Key, nn.Module]] = WeakKeyDictionary()
 
 
 def quantized_module(base: Base, op: EagerOp, precision: OpPrecision) -> Any:
-    """The quantized form of an op, made by the framework; a static one of its own, without ranges yet.
+    """The quantized form of an op, made by the framework, in a module of its own.
 
-    The engine must be set.
+    A static one has no ranges yet; a dynamic one lacks the activation behind it. The engine must be set.
     """
     known = _converted.setdefault(base, {})
     key = (op.id, precision.mode, precision.weight)
@@ -33,16 +33,16 @@ def quantized_module(base: Base, op: EagerOp, precision: OpPrecision) -> Any:
 
 def _convert(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
     float_module: Any = base.module.get_submodule(op.path)
+    fused = op.activation is not None
     if precision.mode is Mode.DYNAMIC:
-        holder = copy.copy(float_module)
+        holder = copy.copy(float_module[0] if fused else float_module)
         embedding = isinstance(float_module, nn.Embedding)
         holder.qconfig = float_qparams_weight_only_qconfig if embedding else qconfig_of(precision)
-        return op.kind.dynamic_class.from_float(holder)  # type: ignore[no-any-return]
-    fused = op.activation is not None
+        return op.kind.dynamic_class.from_float(holder)
     holder = widened(copy.copy(float_module)) if op.kind.is_transposed else copy.copy(float_module)
+    holder._modules = dict(float_module._modules)  # what is attached below stays away from the original
     holder.qconfig = qconfig_of(precision)
     if fused:
-        holder._modules = dict(float_module._modules)
         holder._modules["0"] = copy.copy(float_module[0])
         holder[0].qconfig = holder.qconfig
     observer = holder.qconfig.activation()
@@ -50,7 +50,7 @@ def _convert(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
     observer.max_val.resize_([]).fill_(1.0)  # ranges come with each trial
     holder.activation_post_process = observer
     target = op.kind.fused_static_class if fused else op.kind.static_class
-    return target.from_float(holder)  # type: ignore[no-any-return]
+    return target.from_float(holder)
 
 
 def widened(module: Any) -> Any:
@@ -75,7 +75,7 @@ def widened(module: Any) -> Any:
 
 def _sharing(module: nn.Module) -> nn.Module:
     """A module of the same class with the same packed weights and settings of its own."""
-    twin = type(module).__new__(type(module))
+    twin: nn.Module = object.__new__(type(module))
     twin.__dict__.update(module.__dict__)
     for registry in ("_parameters", "_buffers", "_modules"):
         twin.__dict__[registry] = dict(module.__dict__[registry])

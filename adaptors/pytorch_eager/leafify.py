@@ -57,7 +57,7 @@ def _input(node: Node) -> Node:
 
 def _arguments(node: Node) -> dict[str, Any]:
     """Arguments by name, defaults filled in."""
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    schema = node.target._schema.arguments
     values = {a.name: a.default_value for a in schema if a.has_default_value()}
     values.update({a.name: value for a, value in zip(schema, node.args, strict=False)})
     values.update(node.kwargs)
@@ -65,7 +65,7 @@ def _arguments(node: Node) -> dict[str, Any]:
 
 
 def _is_constant(node: Node) -> bool:
-    return node.op == "get_attr"
+    return str(node.op) == "get_attr"
 
 
 def _tensor(graph: GraphModule, node: Any) -> Tensor | None:
@@ -74,7 +74,7 @@ def _tensor(graph: GraphModule, node: Any) -> Tensor | None:
     value: Any = graph
     for part in str(node.target).split("."):
         value = getattr(value, part)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _free_path(graph: GraphModule, node: Node, weight: Any, taken: set[str]) -> str:
@@ -98,7 +98,7 @@ def _has_children(graph: GraphModule, path: str) -> bool:
 def _assign(leaf: Any, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
     leaf.weight = nn.Parameter(weight.detach(), requires_grad=False) if weight is not None else None
     leaf.bias = nn.Parameter(bias.detach(), requires_grad=False) if bias is not None else None
-    return leaf.eval()  # type: ignore[no-any-return]
+    return leaf.eval()
 
 
 def _linear(graph: GraphModule, _: Node, a: Mapping[str, Any]) -> nn.Module:

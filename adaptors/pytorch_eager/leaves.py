@@ -11,7 +11,7 @@ STORAGE = torch.quint8
 """Type of quantized activations: the one oneDNN's convolutions take."""
 
 
-class QuantizedLeaf(nn.Module):
+class QuantizedLeaf(nn.Module):  # type: ignore[misc]
     """Holds a quantized module; looks like the float one to code that asks for its settings.
 
     Args:
@@ -101,11 +101,21 @@ class StaticLeaf(QuantizedLeaf):
 
 
 class DynamicLeaf(QuantizedLeaf):
-    """A module with quantized weights that finds the range of its input as it runs."""
+    """A module with quantized weights that finds the range of its input as it runs.
+
+    Args:
+        quantized: The framework's module.
+        activation: What follows it, in float; None when nothing was fused.
+    """
+
+    def __init__(self, quantized: nn.Module, activation: nn.Module | None = None) -> None:
+        super().__init__(quantized)
+        self.activation = activation
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the float module computes."""
-        return self.quantized(*args, **kwargs)
+        result = self.quantized(*args, **kwargs)
+        return result if self.activation is None else self.activation(result)
 
 
 class EmbeddingLeaf(QuantizedLeaf):
@@ -117,7 +127,7 @@ class EmbeddingLeaf(QuantizedLeaf):
         return rows.reshape(indices.shape + rows.shape[-1:])
 
 
-class Bf16Leaf(nn.Module):
+class Bf16Leaf(nn.Module):  # type: ignore[misc]
     """A module in bfloat16 inside a float32 model.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ def _of_script(model: TorchModel) -> nn.Module:
     # A batch of one would be taken for a fixed size.
     example = tuple(torch.cat([t, t]) if t.shape[0] == 1 else t for t in inputs)
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Manually populate")
             graph: nn.Module = TS2EPConverter(model.module, example, {}).convert().module()
             expected, found = flatten(model.module(*inputs)), flatten(graph(*inputs))
     except Exception as error:

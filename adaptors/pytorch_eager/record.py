@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from autoq.adaptors.pytorch.execution import is_plain_module
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch_eager.base import Base, base_of
 from autoq.adaptors.pytorch_eager.leaves import StaticLeaf
@@ -39,7 +40,7 @@ def op_modules(model: TorchModel, module: nn.Module) -> dict[str, nn.Module]:
     An op that a candidate has no module for is left out: what was captured as a graph has only functions in it.
     """
     ops = base_of(model).fusion.ops.values()
-    roots = (module, *module.children())
+    roots = (module, *module.children()) if is_plain_module(module) else ()
     for root in roots:
         found = {op.id: child for op in ops if (child := _at(root, op.path)) is not None}
         if found:
@@ -49,9 +50,11 @@ def op_modules(model: TorchModel, module: nn.Module) -> dict[str, nn.Module]:
 
 def _at(root: nn.Module, path: str) -> nn.Module | None:
     try:
-        return root.get_submodule(path)
+        found: nn.Module = root.get_submodule(path)
     except AttributeError:
         return None
+    # What is captured keeps a module that only holds the weights.
+    return found if type(found) is not nn.Module else None
 
 
 def _scales(weight: Tensor) -> list[float]:

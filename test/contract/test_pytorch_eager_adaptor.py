@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -38,6 +39,13 @@ class _EagerContract(AdaptorContract):
         return ModelSource(str(path), example=lambda: small_torch.inputs_for(self.model_name))
 
 
+@functools.cache
+def _program(name: str) -> torch.export.ExportedProgram:
+    image = torch.from_numpy(np.asarray(small_torch.inputs_for(name)))
+    batch = torch.export.Dim("batch")
+    return torch.export.export(small_torch.FACTORIES[name](), (image,), dynamic_shapes=({0: batch},))
+
+
 class TestEagerCnn(_EagerContract):
     model_name = "small_cnn"
 
@@ -69,15 +77,9 @@ class TestEagerExported(_EagerContract):
     model_name = "small_unet"
     single_op_plans = 3
 
-    @pytest.fixture(scope="class")
-    def program(self) -> torch.export.ExportedProgram:
-        image = torch.from_numpy(np.asarray(small_torch.inputs_for(self.model_name)))
-        batch = torch.export.Dim("batch")
-        return torch.export.export(small_torch.small_unet(), (image,), dynamic_shapes=({0: batch},))
-
     @pytest.fixture
-    def source(self, program: torch.export.ExportedProgram) -> ModelSource:
-        return ModelSource(program, example=lambda: small_torch.inputs_for(self.model_name))
+    def source(self) -> ModelSource:
+        return ModelSource(_program(self.model_name), example=lambda: small_torch.inputs_for(self.model_name))
 
 
 class TestEagerTorchScript(_EagerContract):
