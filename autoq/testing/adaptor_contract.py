@@ -423,11 +423,6 @@ class AdaptorContract:
         assert not usability.missing
 
 
-def deployed(candidate: Candidate) -> Candidate:
-    """What is saved of a candidate: its compiled form, where it has one."""
-    return candidate.compiled() if isinstance(candidate, Compilable) else candidate
-
-
 def single_unit_plans(space: Space, count: int) -> list[Plan]:
     """Plans that quantize one unit each, spread over the model; precisions take turns."""
     units = [u for u in space.units if u.is_quantizable and u.float_index is not None]
