@@ -68,6 +68,9 @@ class MobileNetV2(nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, 0, 0.01)
                 nn.init.zeros_(module.bias)
+            elif isinstance(module, InvertedResidual) and module.has_shortcut:
+                # Blocks start as identities (Goyal et al. 2017): the first steps learn much faster.
+                nn.init.zeros_(module.conv[-1].weight)
 
 
 def mobilenet_v2(num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.2) -> MobileNetV2:

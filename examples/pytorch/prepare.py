@@ -16,7 +16,7 @@ from pathlib import Path
 from examples.assets import AssetError, announce, cache_root
 from examples.onnxrt import prepare_efficientnet_lite0, prepare_minilm
 from examples.prepared import prepare
-from examples.pytorch import fashion_mnist, scenes, sentences
+from examples.pytorch import pictures, scenes, sentences
 from examples.pytorch.tasks import TASKS
 from examples.pytorch.train import trained
 
@@ -36,12 +36,12 @@ class _Example:
     assets: tuple[str, ...]
 
 
-_PICTURES = _Example(fashion_mnist.main, ("fashion-mnist",))
+_PICTURES = _Example(partial(pictures.main, 32), ("fashion-mnist",))
 _SCENES = _Example(scenes.main, ("fashion-mnist",))
 
 EXAMPLES: Mapping[str, _Example] = {
     "resnet18": _PICTURES,
-    "mobilenet_v2": _PICTURES,
+    "mobilenet_v2": _Example(partial(pictures.main, 40), ("fashion-mnist",)),
     "resnet50": _PICTURES,
     "detector": _SCENES,
     "unet": _SCENES,
