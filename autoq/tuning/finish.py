@@ -32,11 +32,11 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
             accepted = _fully_scored(session)
             measured = _measured(session, _finalists(session, accepted))
         except Stopped:
-            accepted = _accepted(session)
+            accepted = _accepted(session, decisive(session.ledger.finished))
             measured = _stopped_finalists(session, accepted)
             session.notes.append("stopped by the user: latencies are the quick ones of the search")
     best = _choose(session, measured)
-    if best is None and accepted:
+    if best is None and measured:
         session.notes.append(
             "plans that keep the promise were found, but none is better than fp32 beyond the uncertainty "
             "of the measurement: the answer is fp32"
@@ -90,7 +90,7 @@ def memory_of(session: Session, best: Trial | None) -> dict[str, int]:
 def _fully_scored(session: Session) -> list[Trial]:
     """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
     while True:
-        accepted = _accepted(session)
+        accepted = _accepted(session, _of_search(session.ledger.finished))
         settled = {t.plan.digest for t in session.ledger.finished if t.full or t.failure is not None}
         screened = [t for t in session.ledger.finished if t.met and not t.full and t.plan.digest not in settled]
         promising = min(screened, key=_objective_of, default=None)
@@ -100,11 +100,11 @@ def _fully_scored(session: Session) -> list[Trial]:
         session.trial(Proposal(promising.plan, note="finalist, scored in full"))
 
 
-def _accepted(session: Session) -> list[Trial]:
+def _accepted(session: Session, trials: Sequence[Trial]) -> list[Trial]:
     """Plans that keep the promise and are, or by the uncertainty of a quick measurement may be, better than fp32."""
     better = (
         t
-        for t in decisive(session.ledger.finished)
+        for t in trials
         if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1
     )
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
@@ -114,6 +114,12 @@ def decisive(trials: Sequence[Trial]) -> list[Trial]:
     """The trials without those on a reference of whose plan the deployed form was tried, too: that one decides."""
     deployed = {t.plan.digest for t in trials if t.proposal.deployed}
     return [t for t in trials if t.proposal.deployed or t.plan.digest not in deployed]
+
+
+def _of_search(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials without finalists' own: a job that was killed among its finalists comes to the same ones again."""
+    references = {t.plan.digest for t in trials if t.reference and t.full}
+    return [t for t in trials if not t.proposal.deployed or t.plan.digest not in references]
 
 
 def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:

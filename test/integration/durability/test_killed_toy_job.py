@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,16 +80,25 @@ def essence(trials) -> list:
     return [(t.number, t.plan.digest, t.proposal.samples, t.state, t.scores, t.realized) for t in trials]
 
 
-@pytest.mark.parametrize("strategy", ["basic", "random"])
-def test_twenty_kills_change_nothing(tmp_path, strategy):
-    whole = toy_job.write_job(tmp_path / "whole", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
+PLAIN = toy_job.toy_chain(NOISES)
+COMPILED = replace(PLAIN, half_speed=0.8, compile_seconds=1000.0, compile_sleep=0.05)
+"""Its candidates take a while to compile, so that some kills come while one does."""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "model"),
+    [("basic", PLAIN), ("random", PLAIN), ("basic", COMPILED)],
+    ids=["basic", "random", "basic, compiled"],
+)
+def test_twenty_kills_change_nothing(tmp_path, strategy, model):
+    whole = toy_job.write_job(tmp_path / "whole", model, tuning__strategy={"name": strategy},
                               tuning__exit_policy={"max_trials": 40})  # fmt: skip
     process, reading = started(whole)
     began = time.monotonic()
     assert process.wait() == 0
     os.close(reading)
     longest = time.monotonic() - began
-    job = toy_job.write_job(tmp_path / "killed", toy_job.toy_chain(NOISES), tuning__strategy={"name": strategy},
+    job = toy_job.write_job(tmp_path / "killed", model, tuning__strategy={"name": strategy},
                             tuning__exit_policy={"max_trials": 40})  # fmt: skip
     points = random.Random(7)
     finished: dict[int, object] = {}
