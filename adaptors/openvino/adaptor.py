@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from autoq.adaptors.onnxrt.export import exported_tensors
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
 from autoq.adaptors.openvino import deployed, export, profile, save
+from autoq.adaptors.openvino.agreement import check_agreement, has_control_flow
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
 from autoq.adaptors.openvino.capabilities import capabilities
@@ -55,8 +57,19 @@ class OpenVinoAdaptor:
         raise UnsupportedError(f"OpenVINO has no recipe '{recipe.name}'", hint="remove it from the job")
 
     def calibrate(self, model: OnnxModel, batches: Iterable[Batch], needs: Needs) -> Calibration:
-        """Collect statistics in one streaming pass."""
-        return calibrator.collect(model, batches, needs, lambda batch: dict(feed(batch.inputs, model.inputs)))
+        """Collect statistics in one streaming pass.
+
+        Raises:
+            ModelError: OpenVINO computes something else than ONNX Runtime, in float32 already.
+            DataError: The data do not fit the model.
+        """
+        stream = iter(batches)
+        first = list(itertools.islice(stream, 1))
+        if first and has_control_flow(model):
+            check_agreement(model, first[0].inputs)
+        return calibrator.collect(
+            model, itertools.chain(first, stream), needs, lambda batch: dict(feed(batch.inputs, model.inputs))
+        )
 
     def observe(
         self, model: OnnxModel, batches: Iterable[Batch], tensors: Sequence[str]
@@ -84,10 +97,10 @@ class OpenVinoAdaptor:
         if bf16 and not has_bf16():
             raise TrialError("this processor does not compute in bfloat16")
         settings = CompileSettings(options.threads, bf16=bf16)
-        names = [spec.name for spec in model.inputs], [spec.name for spec in model.outputs]
+        outputs = tuple(spec.name for spec in model.outputs)
         if not plan.precisions:
             source = Source(model.original, model.original_folder, model.size_bytes)
-            return OpenVinoCandidate(source, plan, settings, names, Origin(model, None))
+            return OpenVinoCandidate(source, plan, settings, model.inputs, outputs, Origin(model, None))
         try:
             built = build(model, plan, calibration)
             data = built.proto.SerializeToString()
@@ -96,7 +109,7 @@ class OpenVinoAdaptor:
         except AutoqError as error:
             raise TrialError(error.message, where=error.where, hint=error.hint) from error
         source = Source(data, model.folder, len(data) + external_bytes(built.proto))
-        return OpenVinoCandidate(source, plan, settings, names, Origin(model, built.quantized))
+        return OpenVinoCandidate(source, plan, settings, model.inputs, outputs, Origin(model, built.quantized))
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the model, and what is known of it, into an existing, empty folder."""

@@ -221,7 +221,7 @@ class _Writer:
         OpenVINO 2026.4 computes garbage in an 8-bit convolution without a bias whose result is read more than once,
         and a bias of zeros it removes.
         """
-        channels = (self._graph.shape(op.weight or "") or (0,))[0]
+        channels = self._graph.initializers[op.weight or ""].dims[0]
         name = self._emitter.constant(f"{op.id}/no_bias", np.full(channels, _TINY, np.float32))
         del node.input[2:]
         node.input.append(name)

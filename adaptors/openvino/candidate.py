@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -18,9 +19,9 @@ from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.onnxrt.reading import external_files
 from autoq.adaptors.openvino.build import Quantized
 from autoq.adaptors.openvino.realized import ExecutedNode, executed, realized_plan
-from autoq.adaptors.openvino.runtime import CompileSettings, compile_model, read_model, reason, specs
+from autoq.adaptors.openvino.runtime import CompileSettings, compile_model, names_of, read_model, reason, specs
 from autoq.core.adaptor import RunOptions
-from autoq.core.batch import Array, Inputs, Outputs
+from autoq.core.batch import Array, Inputs, Outputs, TensorSpec
 from autoq.core.errors import AutoqError, DataError, TrialError
 from autoq.core.plan import Plan
 
@@ -45,7 +46,8 @@ class OpenVinoCandidate:
         source: The model: ONNX, as bytes or a file, or a file in OpenVINO's own format.
         plan: What was asked for.
         settings: How it is compiled.
-        names: Names of its inputs and outputs, in order; OpenVINO's own by default.
+        inputs: Its inputs, in order; by default what OpenVINO reads in the model.
+        outputs: Names of its outputs, in order; by default what OpenVINO reads in the model.
         origin: What it was built from, to read back what is realized; None when `plan` is known to be realized.
 
     Raises:
@@ -57,7 +59,8 @@ class OpenVinoCandidate:
         source: Source,
         plan: Plan,
         settings: CompileSettings,
-        names: tuple[Sequence[str], Sequence[str]] | None = None,
+        inputs: Sequence[TensorSpec] = (),
+        outputs: Sequence[str] = (),
         origin: Origin | None = None,
     ) -> None:
         self.source = source
@@ -65,11 +68,12 @@ class OpenVinoCandidate:
         self.settings = settings
         self.origin = origin
         try:
-            self._compiled: ov.CompiledModel | None = compiled(source, settings)
+            model = read(source)
+            self._inputs = tuple(inputs) or specs(model.inputs)
+            self._fed = _positions(model.inputs, [spec.name for spec in self._inputs])
+            self._outputs = _positions(model.outputs, outputs or [spec.name for spec in specs(model.outputs)])
+            self._compiled: ov.CompiledModel | None = compile_model(model, settings)
             self._request: ov.InferRequest | None = self._compiled.create_infer_request()
-            inputs, outputs = names if names is not None else (None, None)
-            self._inputs = specs(self._compiled.inputs, inputs)
-            self._outputs = specs(self._compiled.outputs, outputs)
         except AutoqError:
             raise
         except Exception as error:
@@ -120,13 +124,13 @@ class OpenVinoCandidate:
             raise TrialError("this candidate was closed")
         fed = self.checked(inputs)
         try:
-            results = self._request.infer(dict(enumerate(fed)), share_inputs=True)
+            results = self._request.infer(fed, share_inputs=True)
         except Exception as error:
             raise TrialError(f"OpenVINO failed: {reason(error)}") from error
-        return {spec.name: np.asarray(results[i]) for i, spec in enumerate(self._outputs)}
+        return {name: np.asarray(results[i]) for name, i in self._outputs.items()}
 
-    def checked(self, inputs: Inputs) -> list[Array]:
-        """Arrays in the order of the inputs.
+    def checked(self, inputs: Inputs) -> dict[int, Array]:
+        """Arrays by the position of their input.
 
         Raises:
             DataError: Wrong names, shapes or dtypes. OpenVINO itself would convert dtypes without a word.
@@ -139,7 +143,7 @@ class OpenVinoCandidate:
                     f"input '{spec.name}' takes {spec.dtype} {spec.shape}, not {array.dtype} {array.shape}",
                     where=spec.name,
                 )
-        return [np.require(fed[spec.name], requirements="C") for spec in self._inputs]
+        return {i: np.require(fed[name], requirements="C") for name, i in self._fed.items()}
 
     def close(self) -> None:
         """Release the compiled model."""
@@ -147,10 +151,10 @@ class OpenVinoCandidate:
         self._compiled = None
 
 
-def compiled(source: Source, settings: CompileSettings) -> ov.CompiledModel:
-    """A model compiled from its source. Raises whatever OpenVINO raises."""
+def read(source: Source) -> ov.Model:
+    """A model from its source. Raises whatever OpenVINO raises."""
     if isinstance(source.model, Path) or source.folder is None:
-        return compile_model(read_model(source.model), settings)
+        return read_model(source.model)
     # OpenVINO finds weights in other files only from a file of its own beside them.
     proto = ModelProto.FromString(source.model)
     scratch = Path(tempfile.mkdtemp(prefix="autoq-openvino-"))
@@ -160,6 +164,12 @@ def compiled(source: Source, settings: CompileSettings) -> ov.CompiledModel:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file.resolve())
         (scratch / "model.onnx").write_bytes(source.model)
-        return compile_model(read_model(scratch / "model.onnx"), settings)
+        return read_model(scratch / "model.onnx")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _positions(ports: Sequence[Any], names: Sequence[str]) -> dict[str, int]:
+    """Position by name, in the order of the names; an input that nothing reads has none."""
+    found = {name: i for i, port in enumerate(ports) for name in names_of(port)}
+    return {name: found[name] for name in names if name in found}

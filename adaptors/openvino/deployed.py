@@ -44,9 +44,9 @@ def run_tensors(file: Path, tensors: Sequence[str], inputs: Inputs, options: Run
     proto = read_model(file)
     wanted = expose(proto, tensors)
     folder = file.parent if external_files(proto, file.parent) else None
-    names = [i.name for i in proto.graph.input], [o.name for o in proto.graph.output]
+    names = [output.name for output in proto.graph.output]
     source = Source(proto.SerializeToString(), folder, file.stat().st_size)
-    candidate = OpenVinoCandidate(source, FP32_PLAN, CompileSettings(options.threads), names)
+    candidate = OpenVinoCandidate(source, FP32_PLAN, CompileSettings(options.threads), outputs=names)
     try:
         found = candidate.predict(inputs)
     finally:

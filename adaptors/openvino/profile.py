@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from autoq.adaptors.onnxrt.candidate import Source
 from autoq.adaptors.openvino.build import build
-from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin, compiled
+from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin, read
 from autoq.adaptors.openvino.capabilities import offered
 from autoq.adaptors.openvino.realized import ExecutedNode, OwnerIndex, executed
-from autoq.adaptors.openvino.runtime import reason
+from autoq.adaptors.openvino.runtime import compile_model, reason
 from autoq.core.adaptor import OpCosts
 from autoq.core.batch import Inputs
 from autoq.core.errors import TrialError
@@ -29,10 +29,10 @@ def profile(candidate: OpenVinoCandidate, origin: Origin, inputs: Inputs) -> OpC
     if origin.quantized is None:
         # The prepared graph: its nodes have names, and are the ones the table speaks of.
         source = Source(build(origin.model, FP32_PLAN, None).proto.SerializeToString(), origin.model.folder, 0)
-    fed = dict(enumerate(candidate.checked(inputs)))
+    fed = candidate.checked(inputs)
     seconds: dict[str, list[float]] = {}
     try:
-        model = compiled(source, replace(candidate.settings, counters=True))
+        model = compile_model(read(source), replace(candidate.settings, counters=True))
         request = model.create_infer_request()
         for _ in range(_RUNS):
             request.infer(fed, share_inputs=True)

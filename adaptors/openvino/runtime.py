@@ -88,34 +88,29 @@ def reason(error: BaseException) -> str:
     return " ".join(" ".join(lines).split())[:600] or type(error).__name__
 
 
-def specs(ports: Sequence[Any], names: Sequence[str] | None = None) -> tuple[TensorSpec, ...]:
-    """Inputs or outputs of a compiled model.
-
-    Args:
-        ports: The ports, in order.
-        names: Their names; by default what OpenVINO calls them.
+def specs(ports: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of a model.
 
     Raises:
         ModelError: One of them is not a tensor of a type NumPy has.
     """
     found = []
-    for number, port in enumerate(ports):
-        name = names[number] if names is not None else _name(port, number)
-        kind = port.get_element_type().get_type_name()
+    for port in ports:
+        name, kind = names_of(port)[0], port.get_element_type().get_type_name()
         if kind not in _DTYPES:
             raise ModelError(f"'{name}' is a tensor of {kind}, and only types that NumPy has can be fed or scored")
         found.append(TensorSpec(name, np.dtype(_DTYPES[kind]).name, _shape(port.get_partial_shape())))
     return tuple(found)
 
 
+def names_of(port: Any) -> tuple[str, ...]:
+    """All names of an input or output; that of its node where it has none of its own."""
+    return tuple(sorted(port.get_names())) or (str(port.get_node().get_friendly_name()),)
+
+
 def _told(error: BaseException) -> list[str]:
     noise = re.compile(r"^\s*(Exception from \S+|.*\.cpp:\d+:?)\s*$")
     return [line for line in str(error).splitlines() if line.strip() and not noise.match(line)]
-
-
-def _name(port: Any, number: int) -> str:
-    names = port.get_names()
-    return str(port.get_any_name()) if names else f"{port.get_node().get_friendly_name() or number}"
 
 
 def _shape(shape: ov.PartialShape) -> tuple[int | None, ...] | None:

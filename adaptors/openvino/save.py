@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
-from onnx import ModelProto
+from onnx import ModelProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt import save as onnx_save
 from autoq.adaptors.onnxrt.candidate import Source
@@ -19,6 +20,7 @@ from autoq.adaptors.openvino.realized import BF16
 from autoq.adaptors.openvino.record import tuning_record
 from autoq.adaptors.openvino.runtime import CompileSettings
 from autoq.core.adaptor import Artifact, RunOptions
+from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError, StoreError, TrialError
 from autoq.core.plan import FP32_PLAN
 
@@ -76,7 +78,8 @@ def load_artifact(path: Path, options: RunOptions) -> OpenVinoCandidate:
             return OpenVinoCandidate(Source(model, None, size), plan, settings)
         proto = read_model(model)
         size = total_bytes(model, *external_files(proto, model.parent))
-        return OpenVinoCandidate(Source(model, None, size), plan, settings, names_of(proto))
+        inputs, outputs = _interface(proto)
+        return OpenVinoCandidate(Source(model, None, size), plan, settings, inputs, outputs)
     except TrialError as error:
         raise ModelError(error.message, where=str(model)) from error
 
@@ -106,10 +109,20 @@ def is_ir(model: bytes | Path) -> bool:
     return isinstance(model, Path) and model.suffix == ".xml"
 
 
-def names_of(proto: ModelProto) -> tuple[list[str], list[str]]:
-    """Names of a model's inputs and outputs, in order."""
-    constants = {t.name for t in proto.graph.initializer}
-    return [i.name for i in proto.graph.input if i.name not in constants], [o.name for o in proto.graph.output]
+def _interface(proto: ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[str, ...]]:
+    """Inputs and names of the outputs as the file lists them, those that nothing reads included."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = (value for value in proto.graph.input if value.name not in constants)
+    return tuple(_spec(value) for value in inputs), tuple(output.name for output in proto.graph.output)
+
+
+def _spec(value: ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    if not tensor.HasField("shape"):
+        return TensorSpec(value.name, dtype, None)
+    axes = (axis.dim_value if axis.HasField("dim_value") else axis.dim_param or None for axis in tensor.shape.dim)
+    return TensorSpec(value.name, dtype, tuple(axes))
 
 
 def _copy_ir(model: Path, folder: Path) -> list[str]:
