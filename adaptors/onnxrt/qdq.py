@@ -78,6 +78,14 @@ class QdqGraph:
             return tuple(node.input)
         return tuple(node.input[:1])
 
+    def has_weight(self, node: NodeProto) -> bool:
+        """Whether the second thing a node computes with is a constant, stored in float or in 8 bits."""
+        name = node.input[1]
+        passing = MOVES | {QUANTIZE, DEQUANTIZE, "Clip"}
+        while (source := self.producer.get(name)) is not None and source.op_type in passing:
+            name = source.input[0]
+        return name in self.constants
+
     def is_quantized(self, node: NodeProto) -> bool:
         """Whether all a node computes with was quantized."""
         return node.op_type not in (QUANTIZE, DEQUANTIZE) and all(

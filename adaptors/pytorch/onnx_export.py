@@ -156,11 +156,18 @@ def _name_batch(proto: ModelProto) -> None:
 
 def _by_op(proto: ModelProto, ops: Sequence[Op]) -> dict[str, str]:
     """Op id by node name. An op without a module of its own is found in the module that encloses it, in order."""
+    graph = QdqGraph(proto)
     free = [
         (node, _scope(node))
-        for node in proto.graph.node
+        for node in graph.nodes
         if node.op_type in WEIGHTED | ELEMENTWISE | {"LSTM", "GRU", "Gather"}
     ]
+
+    def fits(op: Op, node: NodeProto) -> bool:
+        if node.op_type not in _kinds(op.type) or node.name in found:
+            return False
+        return node.op_type != "MatMul" or (op.type == "Linear") == graph.has_weight(node)
+
     found: dict[str, str] = {}
     places = (
         lambda op, at: at == op,
@@ -171,14 +178,13 @@ def _by_op(proto: ModelProto, ops: Sequence[Op]) -> dict[str, str]:
         for op in ops:
             if op.id in found.values():
                 continue
-            kinds = _kinds(op.type)
-            match = next((n for n, at in free if n.op_type in kinds and n.name not in found and lies(op.id, at)), None)
+            match = next((n for n, at in free if fits(op, n) and lies(op.id, at)), None)
             if match is not None:
                 found[match.name] = op.id
     # A graph that was traced may have lost where its functions were called: they are told by their order.
-    for kinds in dict.fromkeys(_kinds(op.type) for op in ops):
-        unnamed = [op for op in ops if _kinds(op.type) == kinds and op.id not in found.values()]
-        nodes = [node for node, _ in free if node.op_type in kinds and node.name not in found]
+    for op_type in dict.fromkeys(op.type for op in ops):
+        unnamed = [op for op in ops if op.type == op_type and op.id not in found.values()]
+        nodes = [node for node, _ in free if unnamed and fits(unnamed[0], node)]
         if len(unnamed) == len(nodes):
             found |= {node.name: op.id for node, op in zip(nodes, unnamed, strict=True)}
     return found

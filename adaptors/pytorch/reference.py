@@ -65,22 +65,28 @@ class StoredWeight(nn.Module):
     """A weight in 8 bits, dequantized when it is asked for.
 
     Args:
-        weight: The framework's quantized weight, per tensor or per channel.
+        stored: Its values, ``int8``.
+        scale: One scale, or one per channel.
+        zero_point: In the shape of `scale`.
+        axis: Axis of the channels; None for one scale.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, stored: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None) -> None:
         super().__init__()
-        self.axis: int | None = None
-        self.grid = (1.0, 0)
-        if str(weight.qscheme()).startswith("torch.per_channel"):
-            self.axis = weight.q_per_channel_axis()
-            scale, zero_point = weight.q_per_channel_scales(), weight.q_per_channel_zero_points()
-        else:
-            scale, zero_point = torch.tensor(weight.q_scale()), torch.tensor(weight.q_zero_point())
-            self.grid = (float(weight.q_scale()), int(weight.q_zero_point()))
-        self.register_buffer("stored", weight.int_repr())
+        self.axis = axis
+        # Numbers, not tensors: the exporter takes one scale as part of the op only.
+        self.grid = (float(scale), int(zero_point)) if axis is None else (1.0, 0)
+        self.register_buffer("stored", stored)
         self.register_buffer("scale", scale.to(torch.float32))
         self.register_buffer("zero_point", zero_point.to(torch.int64))
+
+    @classmethod
+    def of(cls, weight: Tensor) -> StoredWeight:
+        """From the framework's quantized weight, per tensor or per channel."""
+        if str(weight.qscheme()).startswith("torch.per_channel"):
+            scales, zero_points = weight.q_per_channel_scales(), weight.q_per_channel_zero_points()
+            return cls(weight.int_repr(), scales, zero_points, weight.q_per_channel_axis())
+        return cls(weight.int_repr(), torch.tensor(weight.q_scale()), torch.tensor(weight.q_zero_point()), None)
 
     def forward(self) -> Tensor:
         """The weight in float."""
@@ -119,7 +125,7 @@ class ReferenceLeaf(nn.Module):
     ) -> None:
         super().__init__()
         self._original = [original]  # in a list: its float weight must not become part of this module
-        self.stored_weight = StoredWeight(weight)
+        self.stored_weight = StoredWeight.of(weight)
         self.register_buffer("stored_bias", None if bias is None else bias.detach().clone())
         self._entry = entry
         self._result = result
