@@ -26,7 +26,7 @@ _JOB = _HERE / "efficientnet_lite0.yaml"
 def build(folder: Path, more_photos: bool = False) -> None:
     """Write model, crops and job file."""
     example = torch.zeros(2, 3, 224, 224)
-    export_onnx(efficientnet.efficientnet_lite0(), {"input": example}, ["logits"], folder / "efficientnet_lite0.onnx")
+    export_onnx(efficientnet.published(), {"input": example}, ["logits"], folder / "efficientnet_lite0.onnx")
     crops = make_crops(load_photos(more_photos), calibration=64, tune=300, held_out=200)
     for name, pixels in (("calibration", crops.calibration), ("tune", crops.tune), ("held_out", crops.held_out)):
         np.savez(folder / f"{name}.npz", input=efficientnet.normalize(pixels))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from examples import efficientnet
 from examples.pytorch import models
 from examples.pytorch.detection import STRIDES
 
@@ -88,3 +89,15 @@ def test_plain_and_transformers_minilm_agree(attention: str) -> None:
         plain = models.minilm()(ids, mask)
         other = models.minilm_hf(attention=attention)(input_ids=ids, attention_mask=mask).last_hidden_state
     assert torch.allclose(plain[mask.bool()], other[mask.bool()], atol=1e-5)
+
+
+def test_efficientnet_of_plain_layers_computes_the_same() -> None:
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = efficientnet.published()(images), models.efficientnet_lite0()(images)
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_efficientnet_s_convolutions_are_pytorch_s_own() -> None:
+    kinds = {type(m) for m in models.efficientnet_lite0().modules() if isinstance(m, nn.Conv2d)}
+    assert kinds == {nn.Conv2d}
