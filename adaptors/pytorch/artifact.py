@@ -19,7 +19,7 @@ from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
-from autoq.adaptors.pytorch.program import load_program
+from autoq.adaptors.pytorch.program import load_program, save_program
 from autoq.adaptors.pytorch.script import scripted, takes_other_sizes, traced
 from autoq.adaptors.pytorch.signature import BATCH, Signature, spec_from_json, spec_to_json
 from autoq.adaptors.pytorch.state import plain_state
@@ -162,8 +162,7 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
         return (SCRIPT, WEIGHTS), known
     try:
         program, inputs, _ = export(candidate.native, model)
-        with quiet():
-            torch.export.save(program, folder / PROGRAM)
+        save_program(program, folder / PROGRAM)
     except Exception as error:
         told = "; ".join(reason.message for reason in reasons)
         raise TrialError(

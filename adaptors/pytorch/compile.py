@@ -16,6 +16,7 @@ from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
+from autoq.adaptors.pytorch.program import save_program
 from autoq.adaptors.pytorch.signature import BATCH
 from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.batch import TensorSpec
@@ -48,7 +49,7 @@ def export(
         return program, _specs(model, example, BATCH), ()
     except Exception as error:  # noqa: BLE001 - of many kinds; the second attempt tells whether the batch was the reason
         reason = error
-    own = (*args, *kwargs.values())
+    own = tuple(_of_length(t, model.samples) for t in (*args, *kwargs.values()))
     try:
         with quiet():
             program = torch.export.export(flat, own)
@@ -87,8 +88,7 @@ def compile_package(module: nn.Module, model: TorchModel, threads: int | None, *
     with guarded(count):
         program, inputs, notes = export(module, model, autocast=autocast)
         try:
-            with quiet():
-                torch.export.save(program, exported)
+            save_program(program, exported)
             compile_program(program, file, count)
         except Exception as error:
             raise TrialError(
@@ -112,6 +112,10 @@ def _settings(threads: int) -> dict[str, object]:
 def _two_samples(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """A batch of two: an axis of one counts as fixed."""
     return tuple(torch.cat([t, t]) if t.shape[0] == 1 else t for t in tensors)
+
+
+def _of_length(tensor: Tensor, samples: int) -> Tensor:
+    return torch.cat([tensor] * -(-samples // len(tensor)))[:samples]
 
 
 def _specs(model: TorchModel, example: Sequence[Tensor], batch: int | str) -> tuple[TensorSpec, ...]:

@@ -41,6 +41,7 @@ class TorchModel:
         outputs: What it gives.
         signature: How a batch is bound to ``forward``.
         example: Arguments of ``forward`` that it ran with: at most two samples, where it runs with so few.
+        samples: How many samples the example batch had, as it was given.
         fingerprint: Content address.
         size_bytes: Bytes of its weights.
         execution: What happened inside when it ran on `example`; empty for what has no Python inside (TorchScript).
@@ -53,6 +54,7 @@ class TorchModel:
     outputs: tuple[TensorSpec, ...]
     signature: Signature
     example: Arguments
+    samples: int
     fingerprint: str
     size_bytes: int
     execution: Execution = field(default_factory=Execution)
@@ -94,6 +96,7 @@ def _load(source: ModelSource) -> TorchModel:
         specs = tuple(_fixed(spec, shape) for spec, shape in zip(specs, read.shapes, strict=True))
     signature = Signature(specs, signature.positional)
     checks.check_example(tensors, signature.names)
+    given = int(tensors[0].shape[0])
     tensors, raw, execution = _run(module, signature, tensors)
     outputs = flatten(raw)
     samples = tensors[0].shape[0]
@@ -109,6 +112,7 @@ def _load(source: ModelSource) -> TorchModel:
         outputs=tuple(spec_of(name, tensor, samples) for name, tensor in outputs.items()),
         signature=signature,
         example=signature.split(tensors),
+        samples=given,
         fingerprint=fingerprint_of(module, signature),
         size_bytes=max(size, 1),
         execution=execution,

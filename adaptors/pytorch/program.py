@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch.utils._pytree import tree_map
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import quiet
@@ -41,6 +42,17 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
             where=str(path),
             hint=_AGAIN,
         ) from error
+
+
+def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Write a program, with zeros for its example inputs: those are samples of the user's data."""
+    example = program.example_inputs
+    program.example_inputs = tree_map(lambda x: torch.zeros_like(x) if isinstance(x, torch.Tensor) else x, example)
+    try:
+        with quiet():
+            torch.export.save(program, path)
+    finally:
+        program.example_inputs = example
 
 
 def _refuse_pickles(path: Path) -> None:

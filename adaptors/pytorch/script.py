@@ -24,7 +24,13 @@ def traced(flat: Flat, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
     tensors = tuple(example)
     try:
         with quiet():  # what the tracer warns of is checked below
-            script = torch.jit.trace(flat, tensors, check_trace=False, strict=False)
+            script = torch.jit.trace(
+                flat,
+                tensors,
+                check_trace=False,
+                strict=False,
+                _store_inputs=False,  # they are the user's data
+            )
     except Exception as error:
         raise TrialError(f"the model cannot be traced: {type(error).__name__}: {first_line(error)}") from error
     _require_same(flat, lambda *batch: script(*batch), tensors)

@@ -1,0 +1,128 @@
+"""Loading, building, running, saving: nothing of the user's model or process changes."""
+
+import hashlib
+import random
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from small_torch import inputs_for, small_cnn
+from torch._inductor import config
+
+from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch.compile import export
+from autoq.adaptors.pytorch.floats import BF16, float_candidate
+from autoq.adaptors.pytorch.guard import ENGINE, guarded, quiet, running
+from autoq.adaptors.pytorch.model import load
+from autoq.core.adaptor import ModelSource, RunOptions
+from autoq.core.plan import FP32_PLAN, Plan
+
+IMAGES = inputs_for("small_cnn")
+
+
+def process_state():
+    return {
+        "torch rng": torch.get_rng_state().numpy().tobytes(),
+        "numpy rng": np.random.get_state()[1].tobytes(),
+        "python rng": random.getstate(),
+        "engine": torch.backends.quantized.engine,
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "filters": list(warnings.filters),
+        "inductor": config.save_config_portable(),
+    }
+
+
+def model_state(module):
+    return {
+        "weights": {
+            name: hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
+            for name, tensor in module.state_dict().items()
+        },
+        "identity": [id(p) for p in module.parameters()],
+        "modes": [m.training for m in module.modules()],
+        "gradients": [p.requires_grad for p in module.parameters()],
+        "types": [type(m) for m in module.modules()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()],
+        "attributes": [sorted(vars(m)) for m in module.modules()],
+    }
+
+
+def work_of(name, module, folder):
+    model = load(ModelSource(module, example=lambda: IMAGES))
+    if name == "load":
+        return
+    plan = Plan({}, (BF16,)) if name == "bf16" else FP32_PLAN
+    candidate = float_candidate(model, plan, RunOptions(1))
+    if name == "save":
+        artifact.save(candidate, folder, "pytorch_eager")
+        artifact.load_artifact(folder, RunOptions(1)).predict(IMAGES)
+    elif name == "export":
+        export(candidate.native, model)
+    else:
+        candidate.predict(IMAGES)
+
+
+@pytest.mark.parametrize("name", ["load", "predict", "bf16", "save", "export"])
+def test_work_leaves_model_and_process_alone(name, tmp_path):
+    module = small_cnn()
+    work_of(name, module, tmp_path)  # what a library sets up when it is first used is not looked at
+    process, model = process_state(), model_state(module)
+    work_of(name, module, (tmp_path / "again").mkdir() or tmp_path / "again")
+    assert process_state() == process
+    assert model_state(module) == model
+
+
+def test_a_model_with_random_numbers_draws_the_same_every_time():
+    class Noisy(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.rand_like(x)
+
+    model = load(ModelSource(Noisy().eval(), example=lambda: IMAGES))
+    candidate = float_candidate(model, FP32_PLAN, RunOptions(1))
+    assert np.array_equal(candidate.predict(IMAGES)["output"], candidate.predict(IMAGES)["output"])
+
+
+def test_the_guard_restores_after_an_error():
+    before = process_state()
+
+    def work():
+        torch.rand(3)
+        np.random.rand(3)
+        random.random()
+        torch.set_default_dtype(torch.float64)
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"), guarded(1):
+        work()
+    assert process_state() == before
+
+
+def test_inference_uses_the_engine_without_reduced_range():
+    with running(1):
+        assert torch.backends.quantized.engine == ENGINE
+        assert torch.get_num_threads() == 1
+        assert not torch.is_grad_enabled()
+
+
+def test_warnings_of_the_users_model_reach_the_user():
+    class Warns(torch.nn.Module):
+        def forward(self, x):
+            warnings.warn("look here", UserWarning, stacklevel=1)
+            return x
+
+    with pytest.warns(UserWarning, match="look here"):
+        load(ModelSource(Warns().eval(), example=lambda: IMAGES))
+
+
+def test_quiet_drops_what_this_thread_prints_and_no_other(capsys):
+    with quiet():
+        sys.stderr.write("compiler noise\n")
+        other = threading.Thread(target=lambda: sys.stderr.write("live view\n"))
+        other.start()
+        other.join()
+    assert capsys.readouterr().err == "live view\n"
