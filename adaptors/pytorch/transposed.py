@@ -1,8 +1,9 @@
-"""Whether the int8 kernel of a transposed convolution computes what it should: for some shapes it does not."""
+"""Int8 transposed convolutions: their kernel mixes up the weights unless as many channels go out as come in."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 import torch.ao.nn.quantized as quantized
@@ -14,9 +15,36 @@ _KERNELS: dict[type[nn.Module], Any] = {
     nn.ConvTranspose3d: quantized.ConvTranspose3d,
 }
 
+TRANSPOSED = tuple(_KERNELS)
+"""The float modules."""
+
+M = TypeVar("M", bound=nn.Module)
+
 _LARGEST_SIDE = 9
 _STEPS = 3
 """Outputs this many steps of the grid apart are another result, not another rounding."""
+
+
+def widened(module: M) -> M:
+    """A transposed convolution that gives as many channels as it takes; the added ones are zero.
+
+    Returns:
+        The module itself where it gives at least as many.
+    """
+    float_module: Any = module
+    missing = float_module.in_channels // float_module.groups - float_module.weight.shape[1]
+    if missing <= 0 or float_module.groups != 1:
+        return module
+    wide: Any = copy.copy(float_module)
+    wide._parameters = dict(float_module._parameters)
+    wide.out_channels = float_module.in_channels
+    weight = float_module.weight.detach()
+    added = torch.zeros((weight.shape[0], missing, *weight.shape[2:]))
+    wide.weight = nn.Parameter(torch.cat([weight, added], dim=1), requires_grad=False)
+    if float_module.bias is not None:
+        wide.bias = nn.Parameter(torch.cat([float_module.bias.detach(), torch.zeros(missing)]), requires_grad=False)
+    result: M = wide
+    return result
 
 
 def kernel_fault(module: nn.Module, shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from torch.ao.quantization.quantize_fx import convert_fx
 from torch.fx import GraphModule, Node
 
 from autoq.adaptors.pytorch.statistics import unfilled
-from autoq.adaptors.pytorch_fx.graph import FxGraph
+from autoq.adaptors.pytorch.transposed import TRANSPOSED, widened
+from autoq.adaptors.pytorch_fx.graph import FxGraph, Member
 from autoq.adaptors.pytorch_fx.observers import PlannedObserver, is_dynamic, merged, planned_qconfig
 from autoq.adaptors.pytorch_fx.trace import backend
 from autoq.core.errors import TrialError
@@ -24,6 +26,9 @@ from autoq.core.precision import Mode, OpPrecision
 from autoq.core.statistics import Calibration
 
 _NODE = "node:"
+
+# Key of `Node.meta`: the node is not the model's, and passes on the values of its first argument.
+_ADDED = "autoq_added"
 
 # Stands behind a dynamic op while the framework prepares: it takes the float result of such an op for int8, and would
 # leave the static ops behind it without observers, in float with rounded weights.
@@ -62,22 +67,37 @@ def prepared_of(graph: FxGraph, plan: Plan) -> GraphModule:
         raise TrialError("the model has no such op", where=unknown)
     mapping, scopes = _mapping(graph, plan)
     copied = skeleton(graph.fused)
-    for node in _barriers(copied, graph, plan):
-        scopes[node.name] = (_NODE + node.name, nn.Module)
+    for op, precision in plan.precisions.items():
+        for member in graph.by_id[op].members:
+            added = _adapt(copied, member, graph, precision)
+            if added is not None:
+                scopes[added.name] = (_NODE + added.name, nn.Module)
+                if precision.mode is Mode.STATIC:
+                    mapping.set_module_name(_NODE + added.name, mapping.module_name_qconfigs[scopes[member.last][0]])
+    copied.recompile()
     return prepare(copied, mapping, False, scopes, (), backend_config=backend())
 
 
-def _barriers(copied: GraphModule, graph: FxGraph, plan: Plan) -> list[Node]:
-    made: list[Node] = []
-    dynamic = {op for op, precision in plan.precisions.items() if precision.mode is Mode.DYNAMIC}
-    lasts = {member.last for op in dynamic for member in graph.by_id[op].members}
-    for node in [n for n in copied.graph.nodes if n.name in lasts and n.name in graph.tensors]:
-        with copied.graph.inserting_after(node):
-            barrier = copied.graph.call_function(_BARRIER, (node,))
-        node.replace_all_uses_with(barrier, lambda user, own=barrier: user is not own)
-        made.append(barrier)
-    copied.recompile()
-    return made
+def _adapt(copied: GraphModule, member: Member, graph: FxGraph, precision: OpPrecision) -> Node | None:
+    """Put a node behind an op that the framework would not prepare rightly as it stands; None where it does."""
+    if member.last not in graph.tensors:
+        return None
+    node = next(n for n in copied.graph.nodes if n.name == member.last)
+    if precision.mode is Mode.DYNAMIC:
+        return _behind(node, _BARRIER, ())
+    module = copied.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if not isinstance(module, TRANSPOSED) or (wide := widened(module)) is module:
+        return None
+    copied.set_submodule(str(node.target), wide)
+    return _behind(node, torch.narrow, (1, 0, module.out_channels))
+
+
+def _behind(node: Node, target: Any, arguments: tuple[int, ...]) -> Node:
+    with node.graph.inserting_after(node):
+        added: Node = node.graph.call_function(target, (node, *arguments))
+    node.replace_all_uses_with(added, lambda user: user is not added)
+    added.meta[_ADDED] = True
+    return added
 
 
 def _drop_barriers(converted: GraphModule) -> None:
@@ -143,8 +163,8 @@ def _fill(
 
 
 def _producer(node: Node, modules: Mapping[str, nn.Module]) -> Node:
-    """The node whose value is observed, behind other observers and barriers."""
-    while node.target is _BARRIER or isinstance(modules.get(str(node.target)), ObserverBase):
+    """The node whose value is observed, behind other observers and what was added."""
+    while _ADDED in node.meta or isinstance(modules.get(str(node.target)), ObserverBase):
         node = node.args[0]
     return node
 

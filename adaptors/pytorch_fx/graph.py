@@ -16,7 +16,7 @@ from torch.ao.quantization.fx.quantize_handler import _get_pattern_to_quantize_h
 from torch.fx import GraphModule, Interpreter, Node
 
 from autoq.adaptors.pytorch.model import TorchModel
-from autoq.adaptors.pytorch.transposed import kernel_fault
+from autoq.adaptors.pytorch.transposed import kernel_fault, widened
 from autoq.adaptors.pytorch_fx.kinds import RECURRENT, WEIGHTED, type_of
 from autoq.adaptors.pytorch_fx.trace import SCOPE, backend, fused, traced
 
@@ -250,7 +250,7 @@ def _obstacle(node: Node, kind: str, fused: GraphModule, values: Mapping[str, An
         module = fused.get_submodule(str(node.target))
         form = values.get(node.all_input_nodes[0].name) if node.all_input_nodes else None
         if kind.startswith("ConvTranspose") and form is not None:
-            return kernel_fault(module, form[1])
+            return kernel_fault(widened(module), form[1])
         return _module_obstacle(module)
     if kind in WEIGHTED:
         weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,7 +76,8 @@ def _mapping(graph: FxGraph, plan: Plan, *, scoped: bool) -> QConfigMapping:
         chosen[node.name] = precision
         config = configs[precision] if precision is not None else None
         if node.op == "call_module":
-            mapping.set_module_name(node.target, config)
+            # In the user's own module, calls after the first share the module.
+            mapping.set_module_name(re.sub(r"_call\d+$", "", node.target) if scoped else node.target, config)
         elif node.op == "call_function":
             scope = node.meta.get(SCOPE, "") if scoped else ""
             mapping.set_module_name_object_type_order(scope, node.target, counts[(scope, node.target)], config)
