@@ -17,17 +17,19 @@ from autoq.adaptors.pytorch.candidate import CompilableCandidate, CompiledCandid
 from autoq.adaptors.pytorch.compile import compile_program, export
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
+from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded, quiet
+from autoq.adaptors.pytorch.model import load
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
 from autoq.adaptors.pytorch.program import load_program, save_program
 from autoq.adaptors.pytorch.script import scripted, takes_other_sizes, traced
 from autoq.adaptors.pytorch.signature import BATCH, Signature, spec_from_json, spec_to_json
 from autoq.adaptors.pytorch.state import plain_state
 from autoq.adaptors.pytorch.usability import compiler
-from autoq.core.adaptor import Artifact, RunOptions
+from autoq.core.adaptor import Artifact, ModelSource, RunOptions
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError, StoreError, TrialError
-from autoq.core.plan import Plan
+from autoq.core.plan import FP32_PLAN, Plan
 
 SCRIPT = "model.torchscript.pt"
 WEIGHTS = "state_dict.safetensors"
@@ -84,11 +86,13 @@ def tuning_record(candidate: TorchCandidate) -> dict[str, Any]:
 
 
 def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
-    """Load what `save` wrote; needs none of the user's code.
+    """Load what `save` wrote, which needs none of the user's code, or an exported program of the user's.
 
     Raises:
         ModelError: It is not a saved model, damaged, or does not run here.
     """
+    if path.is_file():
+        return _load_own(path, options)
     description = _description(path)
     try:
         found = _Found(
@@ -99,13 +103,13 @@ def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
             description,
         )
         realized, plan = Plan.from_json(description["realized"]), Plan.from_json(description["plan"])
-        load = _LOADERS[description["form"]]
+        loader = _LOADERS[description["form"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"the description of the saved model cannot be read: {error}", where=str(path / DESCRIPTION)
         ) from error
     with guarded(options.threads):
-        run, native, notes, package = load(found)
+        run, native, notes, package = loader(found)
     record = _read_json(path / TUNING).get("ops", {}) if (path / TUNING).is_file() else {}
     common: dict[str, Any] = {
         "run": _by_name(run, found.signature, found.outputs),
@@ -120,6 +124,16 @@ def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
         "notes": (*description.get("notes", ()), *notes),
     }
     return CompiledCandidate(**common, package=package) if package is not None else TorchCandidate(**common)
+
+
+def _load_own(path: Path, options: RunOptions) -> TorchCandidate:
+    if path.suffix != ".pt2":
+        raise ModelError(
+            "this file does not say which inputs it takes",
+            where=str(path),
+            hint="give the folder of a saved model, or a .pt2 of torch.export",
+        )
+    return float_candidate(load(ModelSource(path)), FP32_PLAN, options)
 
 
 # -- saving ----------------------------------------------------------------------------------------------------------

@@ -150,3 +150,18 @@ def test_no_sample_of_the_users_data_is_saved(tmp_path):
     artifact.save(candidate, tmp_path, "pytorch_eager")
     save_program(export(candidate.native, candidate.model)[0], tmp_path / artifact.PROGRAM)
     assert not any(marked[0].tobytes() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_an_exported_program_of_the_users_own_loads(tmp_path):
+    candidate = candidate_of(FACTORIES["small_cnn"](), inputs_for("small_cnn"))
+    program, _, _ = export(candidate.native, candidate.model)
+    torch.export.save(program, tmp_path / "mine.pt2")
+    loaded = artifact.load_artifact(tmp_path / "mine.pt2", OPTIONS)
+    images = inputs_for("small_cnn", 3)
+    assert np.allclose(loaded.predict(images)["output"], candidate.predict(images)["output"], atol=1e-6)
+
+
+def test_a_file_that_does_not_know_its_inputs_is_told(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"PK")
+    with pytest.raises(ModelError, match="does not say which inputs it takes"):
+        artifact.load_artifact(tmp_path / "model.pt", OPTIONS)
