@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -73,30 +72,21 @@ def capability_table(model: Pt2eModel) -> CapabilityTable:
         ModelError: Nothing can be quantized.
     """
     offered = support()
-    shared = _shared_weights(model.ops)
     inside = _inside(model.ops, offered)
-    rows = [_row(op, offered, shared.get(op.weight or ""), op.id in inside) for op in model.ops.ops]
+    rows = [_row(op, offered, op.id in inside) for op in model.ops.ops]
     weighted = sum(len(row.precisions) > 1 and not offered.ops[row.op.type].inside for row in rows)
     require_quantizable(weighted, model.torch.module, "pytorch_pt2e")
     return CapabilityTable(tuple(rows), model.ops.edges, quantized_recipes(), FLOAT_RECIPES)
 
 
-def _row(op: GraphOp, offered: Support, group: str | None, possible: bool) -> Capability:
+def _row(op: GraphOp, offered: Support, possible: bool) -> Capability:
     found = offered.ops.get(op.type, OpSupport((), note="the compiler has no int8 form of it"))
     note = op.reason or found.note
     if not note and found.inside and not possible:
         note = "some of what it reads is never left in 8 bits"
     precisions = () if note else found.precisions
-    if group is not None and precisions:
-        note = "shares its weight with other calls: they change together"
     origin = f"capability.yaml pytorch_pt2e, torch {offered.versions}"
-    return Capability(Op(op.id, op.type), (*precisions, FP32), group if precisions else None, origin, note=note)
-
-
-def _shared_weights(ops: Ops) -> Mapping[str, str]:
-    """A group for every weight that several ops read."""
-    counts = Counter(op.weight for op in ops.ops if op.weight is not None and not op.reason)
-    return {weight: f"weight {weight.removeprefix('model.')}" for weight, count in counts.items() if count > 1}
+    return Capability(Op(op.id, op.type), (*precisions, FP32), origin=origin, note=note)
 
 
 def _inside(ops: Ops, offered: Support) -> frozenset[str]:

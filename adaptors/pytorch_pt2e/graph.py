@@ -17,6 +17,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 aten = torch.ops.aten
 
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv_transpose1d.default, aten.conv_transpose2d.input)
+WEIGHTED = frozenset({aten.conv1d.default, aten.conv2d.default, aten.linear.default})
+"""Calls whose weight is quantized."""
+
 _TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
 
 WEIGHT = "autoq_weight"
@@ -63,6 +66,7 @@ def normalized(graph_module: fx.GraphModule) -> fx.GraphModule:
     for node in result.graph.nodes:
         if len(node.args) > 1 and isinstance(node.args[1], fx.Node) and node.args[1].op == "get_attr":
             node.meta[WEIGHT] = str(node.args[1].target)
+    _separate_weights(result)
     for node in list(result.graph.nodes):
         if node.target is aten.batch_norm.default and node.args[5] is False:
             _fold(result, node)
@@ -96,6 +100,21 @@ def value_of(node: object) -> Tensor | None:
     """The fake tensor that a node gives: its dtype and shape."""
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
     return value if isinstance(value, Tensor) else None
+
+
+def _separate_weights(graph_module: fx.GraphModule) -> None:
+    """Every call reads a weight of its own name, as the compiler finds no 8-bit kernel for a weight read twice.
+
+    The tensor stays shared for as long as it is float.
+    """
+    for node in list(graph_module.graph.nodes):
+        weight = node.args[1] if node.target in WEIGHTED else None
+        tensor = tensor_of(graph_module, weight)
+        if tensor is None or not isinstance(weight, fx.Node) or len(weight.users) == 1:
+            continue
+        with graph_module.graph.inserting_before(node):
+            own = attribute(graph_module, f"{node.name}_shared", tensor, like=weight)
+        node.args = (node.args[0], own, *node.args[2:])
 
 
 def _write_elsewhere(node: fx.Node) -> None:
@@ -143,7 +162,7 @@ def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
         folded = fuse_conv_bn_weights(weight, bias, mean, variance, epsilon, scale, shift, transposed)
     with graph_module.graph.inserting_before(source):
         nodes = [
-            attribute(graph_module, f"{norm.name}_{role}", tensor.detach(), like=source.args[1])
+            attribute(graph_module, f"{norm.name}_{role}", tensor, like=source.args[1])
             for role, tensor in zip(("weight", "bias"), folded, strict=True)
         ]
     source.args = (source.args[0], *nodes, *source.args[3:])
@@ -153,8 +172,8 @@ def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
 
 def attribute(graph_module: fx.GraphModule, name: str, tensor: Tensor, like: object = None) -> fx.Node:
     """A get_attr node of a new tensor, at the current insertion point."""
-    full = f"folded_{name}"
-    graph_module.register_buffer(full, tensor)
+    full = f"own_{name}"
+    graph_module.register_buffer(full, tensor.detach())
     node = graph_module.graph.get_attr(full)
     fake = value_of(like)
     mode = getattr(fake, "fake_mode", None)

@@ -139,8 +139,9 @@ def static_spec(quant: TensorQuant, observer: type[Any] | None = None) -> Quanti
     arguments = {"quant": quant} if observer is None else {}
     return QuantizationSpec(
         dtype=torch.uint8,
-        quant_min=1 if symmetric else 0,
-        quant_max=255,
+        # Without limits of its own, a symmetric grid of uint8 has its zero at 128.
+        quant_min=None if symmetric else 0,
+        quant_max=None if symmetric else 255,
         qscheme=torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         is_dynamic=False,
         observer_or_fake_quant_ctr=base.with_args(**arguments),

@@ -54,7 +54,6 @@ def compiled_plan(realized: Plan, ops: Ops, converted: fx.GraphModule, kernels: 
     kept = {
         op: precision
         for op, precision in realized.precisions.items()
-        # Calls that share a weight share its scales. Equal calls may have become one.
         if op not in scales or made[scales[op]] > 0
     }
     return Plan(kept, realized.recipes)

@@ -1,0 +1,62 @@
+"""What every adaptor must do, for the PyTorch 2 export route."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import small_torch
+
+from autoq.core.adaptor import Adaptor, Candidate, Model, ModelSource
+from autoq.core.batch import Batch
+from autoq.core.capability import CapabilityTable
+from autoq.core.plan import Plan
+from autoq.core.precision import Mode
+from autoq.core.statistics import Calibration
+from autoq.testing.adaptor_contract import AdaptorContract
+from autoq.testing.outputs import OPTIONS
+
+class _Pt2eContract(AdaptorContract):
+    framework = "pytorch_pt2e"
+    model_name: ClassVar[str]
+    single_op_plans = 4
+
+    @pytest.fixture
+    def source(self) -> ModelSource:
+        return ModelSource(
+            small_torch.FACTORIES[self.model_name](), example=lambda: small_torch.inputs_for(self.model_name)
+        )
+
+    @pytest.fixture
+    def batches(self) -> Sequence[Batch]:
+        return small_torch.batches_for(self.model_name)
+
+    @pytest.fixture
+    def broken_source(self, tmp_path: Path) -> ModelSource:
+        path = tmp_path / "model.pt2"
+        path.write_bytes(b"no model")
+        return ModelSource(str(path), example=lambda: small_torch.inputs_for(self.model_name))
+
+
+class TestPt2eCnn(_Pt2eContract):
+    model_name = "small_cnn"
+    single_op_plans = 8
+
+
+class TestPt2eTransformer(_Pt2eContract):
+    model_name = "small_transformer"
+
+
+class TestPt2eLstm(_Pt2eContract):
+    model_name = "small_lstm"
+
+
+class TestPt2eDynamic(_Pt2eContract):
+    model_name = "small_mlp"
+
+    @pytest.fixture
+    def full(self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, calibration: Calibration) -> Candidate:
+        plan = {row.op.id: next(p for p in row.precisions if p.mode is Mode.DYNAMIC) for row in table}
+        return adaptor.apply(model, Plan(plan), calibration, OPTIONS)
