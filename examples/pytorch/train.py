@@ -45,10 +45,11 @@ def _build(name: str, task: Task, folder: Path) -> None:
 
     # The initial weights are random, too.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(task.settings.seed)
+        torch.manual_seed(task.cycles[0].seed)
         model = task.model()
     say("reading the data")
-    seconds = fit(model, task.problem(), task.settings, say)
+    problem = task.problem()
+    seconds = sum(fit(model, problem, cycle, say) for cycle in task.cycles)
     score = task.score(model)
     say(f"{task.metric} {score:.4f} on the test data, {seconds:.0f} s with {torch.get_num_threads()} threads")
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / WEIGHTS)

@@ -51,7 +51,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     monkeypatch.setenv("AUTOQ_ASSETS", str(tmp_path / "cache"))
     recipe = tmp_path / "recipe.py"
     recipe.write_text("first")
-    return Task(_Factory(), {"width": 8}, _Sum, lambda _: 0.5, "score", "fashion-mnist", (recipe,), _SETTINGS)
+    return Task(_Factory(), {"width": 8}, _Sum, lambda _: 0.5, "score", "fashion-mnist", (recipe,), (_SETTINGS,))
 
 
 def _made(task: Task) -> int:
@@ -66,7 +66,7 @@ def test_the_second_time_nothing_is_trained(task: Task) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"settings": replace(_SETTINGS, rate=2e-2)}, {"arguments": {"width": 9}}, {"asset": "sentences"}],
+    [{"cycles": (replace(_SETTINGS, rate=2e-2),)}, {"arguments": {"width": 9}}, {"asset": "sentences"}],
     ids=["settings", "arguments", "data"],
 )
 def test_a_change_of_what_decides_the_weights_trains_again(task: Task, change: dict[str, object]) -> None:
@@ -137,6 +137,15 @@ def test_a_trained_network_is_in_evaluation_mode() -> None:
     model = _Factory()(8)
     fit(model, _Sum(), _SETTINGS, lambda _: None)
     assert not model.training
+
+
+def test_cycles_come_one_after_the_other(task: Task) -> None:
+    second = replace(_SETTINGS, seed=1)
+    both = load_file(trained("both", replace(task, cycles=(_SETTINGS, second))) / WEIGHTS)
+    model = task.model()
+    model.load_state_dict(load_file(trained("first", task) / WEIGHTS))
+    fit(model, _Sum(), second, lambda _: None)
+    assert all(torch.equal(both[k], value) for k, value in model.state_dict().items())
 
 
 def test_phases_come_one_after_the_other() -> None:
