@@ -16,8 +16,9 @@ from autoq.adaptors.pytorch.execution import record
 from autoq.adaptors.pytorch.guard import copy_of, guarded
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch_eager.fusion import INPUT, OUTPUT, Activation, EagerOp, Fusion, find_ops
-from autoq.adaptors.pytorch_eager.kinds import Kind, explicit_padding
+from autoq.adaptors.pytorch_eager.kinds import plain_module
 from autoq.adaptors.pytorch_eager.modules import module_form
+from autoq.adaptors.pytorch_eager.preparation import prepare
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,8 @@ def with_replaced(module: nn.Module, replacements: dict[str, nn.Module]) -> nn.M
 
 def _make(model: TorchModel) -> Base:
     source, execution = module_form(model)
-    layers = _without_fast_path(source)
-    if layers:
+    source, changed = prepare(source, model)
+    if changed:
         args, kwargs = model.example
         _, execution = record(copy_of(source, share_weights=True), args, kwargs)
     fusion = find_ops(source, execution)
@@ -83,22 +84,11 @@ def _make(model: TorchModel) -> Base:
         if op.spare is not None:
             replacements[op.spare] = nn.Identity()
     module = with_replaced(source, replacements)
+    layers = [path for path in changed if isinstance(source.get_submodule(path), nn.TransformerEncoderLayer)]
     note = "PyTorch's fused encoder layer is not used beside quantized ops"
     notes = {op: note for op in fusion.ops if any(op.startswith(f"{layer}.") for layer in layers)}
     ranks = _ranks(model, module, fusion)
     return Base(module, fusion, ranks, _views_break(model, module, fusion), notes)
-
-
-def _without_fast_path(module: nn.Module) -> list[str]:
-    """Make encoder layers call their children, which the fused kernel of the framework does not."""
-    layers = []
-    for path, child in module.named_modules():
-        if isinstance(child, nn.TransformerEncoderLayer):
-            child.activation_relu_or_gelu = 0
-            layers.append(path)
-        elif isinstance(child, nn.TransformerEncoder):
-            child.enable_nested_tensor = child.use_nested_tensor = False
-    return layers
 
 
 def _fused(source: nn.Module, op: EagerOp) -> nn.Module:
@@ -106,7 +96,7 @@ def _fused(source: nn.Module, op: EagerOp) -> nn.Module:
     original: Any = source.get_submodule(op.path)
     if op.obstacle:
         return _folded(original, source, op) if op.norm else original
-    leaf = _folded(original, source, op) if op.norm else _plain(original, op.kind)
+    leaf = _folded(original, source, op) if op.norm else plain_module(original, op.kind)
     if op.activation is None:
         return leaf
     fused: nn.Module = op.kind.fused_class(leaf, nn.ReLU())
@@ -119,7 +109,7 @@ def _fused(source: nn.Module, op: EagerOp) -> nn.Module:
 def _folded(original: Any, source: nn.Module, op: EagerOp) -> nn.Module:
     assert op.norm is not None
     norm: Any = source.get_submodule(op.norm)
-    leaf: Any = _plain(original, op.kind)
+    leaf: Any = plain_module(original, op.kind)
     leaf.weight, leaf.bias = fuse_conv_bn_weights(
         leaf.weight,
         leaf.bias,
@@ -131,29 +121,6 @@ def _folded(original: Any, source: nn.Module, op: EagerOp) -> nn.Module:
         op.kind.is_transposed,
     )
     return leaf
-
-
-def _plain(original: Any, kind: Kind) -> nn.Module:
-    """A module of exactly the framework's class, with the weights this one computes with."""
-    if not kind.settings:
-        return original
-    leaf: Any = object.__new__(kind.float_class)
-    nn.Module.__init__(leaf)
-    for name in kind.settings:
-        setattr(leaf, name, getattr(original, name))
-    if kind.is_convolution:
-        padding = explicit_padding(original)
-        leaf.padding = original.padding if padding is None else padding
-    leaf.weight = _parameter(original.weight)
-    if original.bias is None:
-        leaf.register_parameter("bias", None)
-    else:
-        leaf.bias = _parameter(original.bias)
-    return leaf.eval()
-
-
-def _parameter(tensor: Tensor) -> nn.Parameter:
-    return tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def watch(module: nn.Module, path: str, side: str, see: Callable[[Any], Any]) -> Any:

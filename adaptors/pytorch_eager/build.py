@@ -115,16 +115,18 @@ def _join(base: Base, plan: Plan, leaves: Mapping[str, nn.Module]) -> None:
         leaf, quant = leaves.get(op.path), plan[op.id].activation
         if not isinstance(leaf, StaticLeaf) or quant is None or not op.feeds or base.dense:
             continue
-        takers = [leaves.get(path) for path in op.feeds]
+        takers = [base.fusion.ops.get(taker) for taker in op.feeds]
+        held = [leaves.get(taker.path) if taker is not None else None for taker in takers]
         if all(
-            isinstance(taker, StaticLeaf)
-            and plan[path].activation == quant
-            and base.fusion.ops[path].source == op.result
-            for path, taker in zip(op.feeds, takers, strict=True)
+            taker is not None
+            and taker.source == op.result
+            and plan[taker.id].activation == quant
+            and isinstance(taken, StaticLeaf)
+            for taker, taken in zip(takers, held, strict=True)
         ):
             leaf.gives_quantized = True
-            for taker in takers:
-                cast("StaticLeaf", taker).takes_quantized = True
+            for taken in held:
+                cast("StaticLeaf", taken).takes_quantized = True
 
 
 def realized(base: Base, module: nn.Module, plan: Plan) -> Plan:

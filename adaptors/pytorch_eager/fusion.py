@@ -9,7 +9,8 @@ from enum import StrEnum
 from torch import nn
 
 from autoq.adaptors.pytorch.execution import Execution, Step
-from autoq.adaptors.pytorch_eager.kinds import Kind, kind_of, obstacle
+from autoq.adaptors.pytorch_eager.kinds import Kind, has_hooks, kind_of, obstacle
+from autoq.adaptors.pytorch_eager.preparation import PaddedConvolution
 
 INPUT, OUTPUT = "input", "output"
 
@@ -26,8 +27,8 @@ class EagerOp:
     """A quantizable module with what is fused into it.
 
     Attributes:
-        id: Op id: its path; its class where it is the whole model.
-        path: Path of the module.
+        id: Op id: its path in the user's model; its class where it is the whole model.
+        path: Path of the module in the base model.
         kind: Its kind.
         norm: Path of the batch norm that is folded into its weights.
         activation: What its quantized form ends with.
@@ -114,7 +115,7 @@ class _Trail:
             reason = reason or "its weight is also used outside of it"
         norm = activation = spare = None
         feeds: tuple[str, ...] = ()
-        op_id = path or type(module).__name__
+        op_id = self._id(path)
         source, result = f"{op_id}.{INPUT}", f"{op_id}.{OUTPUT}"
         if len(runs) == 1 and len(runs[0].outputs) == 1:
             last = runs[0].outputs[0]
@@ -165,7 +166,7 @@ class _Trail:
             functional = Activation.RELU if follower.name in _RELU_FUNCTIONS else None
             return functional, None, follower.outputs[0] if functional else number
         kind = _ACTIVATIONS.get(type(self.modules[follower.name]))
-        if kind is None or _has_hooks(self.modules[follower.name]):
+        if kind is None or has_hooks(self.modules[follower.name]):
             return None, None, number
         spare = follower.name if len(self._runs[follower.name]) == 1 else None
         return kind, spare, follower.outputs[0]
@@ -175,10 +176,16 @@ class _Trail:
         return uses[0] if len(uses) == 1 and len(uses[0].inputs) == 1 else None
 
     def _feeds(self, number: int) -> tuple[str, ...]:
-        """Modules that take a tensor as their only input in their only call, when nobody else takes it."""
+        """Ids of modules that take a tensor as their only input in their only call, when nobody else takes it."""
         uses = self._uses.get(number, [])
         alone = all(u.is_module and len(u.inputs) == 1 and len(self._runs[u.name]) == 1 for u in uses)
-        return tuple(u.name for u in uses) if alone else ()
+        return tuple(self._id(u.name) for u in uses) if alone else ()
+
+    def _id(self, path: str) -> str:
+        parent, _, name = path.rpartition(".")
+        if name == "conv" and isinstance(self.modules[parent], PaddedConvolution):
+            return parent
+        return path or type(self.modules[path]).__name__
 
 
 _ACTIVATIONS: Mapping[type[nn.Module], Activation] = {nn.ReLU: Activation.RELU, nn.ReLU6: Activation.RELU6}
@@ -194,10 +201,6 @@ def _can_fold(module: nn.Module, kind: Kind, norm: nn.Module) -> bool:
     return (
         kind.name in _NORMS.get(type(norm), ())
         and norm.running_mean is not None
-        and not _has_hooks(norm)
-        and not _has_hooks(module)
+        and not has_hooks(norm)
+        and not has_hooks(module)
     )
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -9,7 +9,7 @@ import torch.ao.nn.intrinsic as nni
 import torch.ao.nn.intrinsic.quantized as nniq
 import torch.ao.nn.quantized as nnq
 import torch.ao.nn.quantized.dynamic as nnqd
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Kind:
         return self.name.startswith("ConvTranspose")
 
 
+_PADDING_TWICE = "_reversed_padding_repeated_twice"
+
 _CONVOLUTION = (
     "in_channels",
     "out_channels",
@@ -61,7 +63,7 @@ _CONVOLUTION = (
     "output_padding",
     "groups",
     "padding_mode",
-    "_reversed_padding_repeated_twice",
+    _PADDING_TWICE,
 )
 
 KINDS = (
@@ -99,8 +101,7 @@ def kind_of(module: nn.Module) -> Kind | None:
 
 def obstacle(kind: Kind, module: nn.Module) -> str:
     """Why a module of this kind has no quantized form; empty when it has one."""
-    hooks = any(getattr(module, name) for name in ("_forward_hooks", "_forward_pre_hooks"))
-    if hooks:
+    if has_hooks(module):
         return "it has forward hooks, which a quantized module would lose"
     if kind.is_convolution:
         return _convolution_obstacle(kind, module)
@@ -114,6 +115,11 @@ def obstacle(kind: Kind, module: nn.Module) -> str:
     return ""
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Whether someone listens to its calls."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def explicit_padding(module: Any) -> tuple[int, ...] | None:
     """A convolution's padding in numbers; None when it differs between the two sides."""
     if not isinstance(module.padding, str):
@@ -122,6 +128,29 @@ def explicit_padding(module: Any) -> tuple[int, ...] | None:
         return (0,) * len(module.kernel_size)
     totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
     return None if any(t % 2 for t in totals) else tuple(t // 2 for t in totals)
+
+
+def plain_module(original: Any, kind: Kind) -> nn.Module:
+    """A module of exactly the framework's class, with the settings and the very weights of a subclass."""
+    if not kind.settings:
+        plain: nn.Module = original
+        return plain
+    leaf: Any = object.__new__(kind.float_class)
+    nn.Module.__init__(leaf)
+    for name in kind.settings:
+        value = getattr(original, name)
+        setattr(leaf, name, tuple(value) if isinstance(value, list) and name != _PADDING_TWICE else value)
+    if kind.is_convolution:
+        padding = explicit_padding(original)
+        leaf.padding = original.padding if padding is None else padding
+    leaf.weight = _parameter(original.weight)
+    leaf.register_parameter("bias", None if original.bias is None else _parameter(original.bias))
+    made: nn.Module = leaf.eval()
+    return made
+
+
+def _parameter(tensor: Tensor) -> nn.Parameter:
+    return tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def _convolution_obstacle(kind: Kind, module: Any) -> str:
