@@ -33,6 +33,15 @@ class Item:
     labels: Any | None
     is_sample: bool
 
+    @property
+    def structure(self) -> str:
+        """Which inputs there are, in words; the same for every item of one data set."""
+        if isinstance(self.inputs, np.ndarray):
+            return "an array"
+        if isinstance(self.inputs, Mapping):
+            return f"a dict of {', '.join(sorted(self.inputs))}"
+        return f"a list of {len(self.inputs)}"
+
     def stacks_with(self, other: Item) -> bool:
         """Whether both have the same names, shapes and dtypes."""
         left, right = input_arrays(self.inputs), input_arrays(other.inputs)
@@ -119,6 +128,8 @@ def to_array(value: Any, place: str) -> Array:
         if not isinstance(value, np.ndarray):
             if hasattr(value, "detach"):
                 value = value.detach().cpu()
+                if str(value.dtype) == "torch.bfloat16":
+                    value = value.float()  # NumPy has no such type
             value = value.numpy() if callable(getattr(value, "numpy", None)) else np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"cannot make a NumPy array of {type(value).__name__}: {error}", where=place) from error

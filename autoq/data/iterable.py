@@ -158,6 +158,7 @@ class IterableSource:
         waiting: list[Item] = []
         iterator = iterate(items, self._where)
         number = 0
+        structure = ""
         while True:
             with in_users_terms(self._where):
                 try:
@@ -166,6 +167,13 @@ class IterableSource:
                     break
             place = f"{self._where or 'data'}, item {number}"
             item = read_item(value, self._specs, pairs, place)
+            structure = structure or item.structure
+            if item.structure != structure:
+                raise DataError(
+                    f"the data change their structure: the first item is {structure}, this one {item.structure}",
+                    where=place,
+                    hint="give every batch in the same form",
+                )
             number += 1
             if not item.is_sample:
                 yield self._batch(item, place)

@@ -14,7 +14,7 @@ from autoq.core.errors import DataError
 from autoq.data.arrays import ArrayTable
 from autoq.data.images import ImageTable
 from autoq.data.indexed import IndexedSource, RowTable
-from autoq.data.items import read_labels
+from autoq.data.items import read_labels, to_array
 from autoq.data.iterable import IterableSource
 from autoq.data.npz import open_npz
 from autoq.data.parquet import ParquetTable
@@ -83,9 +83,9 @@ def open_data(
     """Samples handed over as Python objects.
 
     Args:
-        data: All samples in one array, a dict of arrays by input name, or a 2-tuple of one of these and labels; or an
-            iterable of batches or samples (a list, a generator, a torch DataLoader, a tf.data.Dataset), each an
-            array, a dict by name, a list of positional arrays, or a 2-tuple (inputs, label).
+        data: All samples in one array or tensor, a dict of them by input name, or a 2-tuple of one of these and
+            labels; or an iterable of batches or samples (a list, a generator, a torch DataLoader, a
+            tf.data.Dataset), each an array, a dict by name, a list of positional arrays, or a 2-tuple (inputs, label).
         batch_size: Samples per batch, where the data are not batched already.
         rows_per_sample: Consecutive rows that make one sample.
         input_specs: What the model takes; every batch is then checked, cast and named by `check_inputs`.
@@ -117,10 +117,14 @@ def open_data(
 def _whole_arrays(data: Any) -> ArrayTable | None:
     """A table when `data` are arrays of all samples rather than an iterable."""
     inputs, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    if isinstance(inputs, np.ndarray):
-        arrays: Inputs = inputs
-    elif isinstance(inputs, Mapping) and inputs and all(isinstance(a, np.ndarray) for a in inputs.values()):
-        arrays = dict(inputs)
+    if _is_array(inputs):
+        arrays: Inputs = to_array(inputs, "data")
+    elif isinstance(inputs, Mapping) and inputs and all(_is_array(a) for a in inputs.values()):
+        arrays = {str(name): to_array(array, f"input '{name}'") for name, array in inputs.items()}
     else:
         return None
     return ArrayTable(arrays, None if labels is None else read_labels(labels, "labels"))
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or (hasattr(value, "detach") and hasattr(value, "numpy"))
