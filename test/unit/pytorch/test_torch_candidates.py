@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from process_state import model_state, process_state
 from small_torch import inputs_for, small_cnn, small_mlp
 from torch import nn
 
@@ -89,7 +90,7 @@ def test_seconds_belong_to_modules():
     assert not any(module._forward_hooks for module in ops.values())
 
 
-# -- compiled: two models are compiled here, each once ---------------------------------------------------------------
+# -- compiled: one model, once ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,10 @@ def compiled(tmp_path_factory):
     candidate = float_candidate(model, Plan({}, (COMPILE,)), OPTIONS)
     assert isinstance(candidate, Compilable)
     assert candidate.compile_seconds is None
+    process, state = process_state(), model_state(model.module)
     deployed = candidate.compiled()
+    assert process_state() == process
+    assert model_state(model.module) == state
     folder = tmp_path_factory.mktemp("compiled")
     artifact.save(candidate, folder, "pytorch_pt2e")
     return candidate, deployed, folder

@@ -1,6 +1,5 @@
 """Loading, building, running, saving: nothing of the user's model or process changes."""
 
-import hashlib
 import random
 import sys
 import threading
@@ -9,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from process_state import model_state, process_state
 from small_torch import inputs_for, small_cnn
-from torch._inductor import config
 
 from autoq.adaptors.pytorch import artifact
 from autoq.adaptors.pytorch.compile import export
@@ -21,35 +20,6 @@ from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.plan import FP32_PLAN, Plan
 
 IMAGES = inputs_for("small_cnn")
-
-
-def process_state():
-    return {
-        "torch rng": torch.get_rng_state().numpy().tobytes(),
-        "numpy rng": np.random.get_state()[1].tobytes(),
-        "python rng": random.getstate(),
-        "engine": torch.backends.quantized.engine,
-        "threads": torch.get_num_threads(),
-        "gradients": torch.is_grad_enabled(),
-        "dtype": torch.get_default_dtype(),
-        "filters": list(warnings.filters),
-        "inductor": config.save_config_portable(),
-    }
-
-
-def model_state(module):
-    return {
-        "weights": {
-            name: hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
-            for name, tensor in module.state_dict().items()
-        },
-        "identity": [id(p) for p in module.parameters()],
-        "modes": [m.training for m in module.modules()],
-        "gradients": [p.requires_grad for p in module.parameters()],
-        "types": [type(m) for m in module.modules()],
-        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()],
-        "attributes": [sorted(vars(m)) for m in module.modules()],
-    }
 
 
 def work_of(name, module, folder):
