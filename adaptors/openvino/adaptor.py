@@ -13,7 +13,7 @@ from autoq.adaptors.onnxrt.export import exported_tensors
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
 from autoq.adaptors.openvino import deployed, export, profile, save
-from autoq.adaptors.openvino.agreement import check_agreement, has_control_flow
+from autoq.adaptors.openvino.agreement import check_agreement, is_comparable
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
 from autoq.adaptors.openvino.capabilities import capabilities
@@ -65,7 +65,7 @@ class OpenVinoAdaptor:
         """
         stream = iter(batches)
         first = list(itertools.islice(stream, 1))
-        if first and has_control_flow(model):
+        if first and is_comparable(model):
             check_agreement(model, first[0].inputs)
         return calibrator.collect(
             model, itertools.chain(first, stream), needs, lambda batch: dict(feed(batch.inputs, model.inputs))

@@ -162,11 +162,19 @@ def read(source: Source) -> ov.Model:
         for file in external_files(proto, source.folder):
             link = scratch / file.relative_to(source.folder)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file.resolve())
+            _link(file.resolve(), link)
         (scratch / "model.onnx").write_bytes(source.model)
         return read_model(scratch / "model.onnx")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name. OpenVINO refuses links that lead out of the model's folder."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 def _positions(ports: Sequence[Any], names: Sequence[str]) -> dict[str, int]:

@@ -22,8 +22,9 @@ _INT8 = frozenset({"i8", "u8"})
 # They convert or move values for the ops around them.
 _HELPERS = frozenset({"Const", "Input", "Output", "FakeQuantize", "Convert", "Reorder", "Reshape", "Transpose"})
 
-# What OpenVINO's ONNX reader calls the product of an op that also adds a bias.
-PRODUCT = re.compile(r"/WithoutBiases(/.*)?$")
+# What OpenVINO's ONNX reader appends to the product of an op that also adds a bias, and its low-precision
+# transformations to an op whose result leaves the model.
+PRODUCT = re.compile(r"/WithoutBiases(/.*)?$|_original$")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 import small_graphs
 from onnx import ModelProto
 
+from autoq.adaptors.openvino.runtime import core
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.testing.adaptor_contract import AdaptorContract
@@ -48,7 +48,7 @@ class OpenVinoContract(AdaptorContract):
     @pytest.fixture
     def reference(self, source: ModelSource, model: Any) -> Callable[[Inputs], Outputs]:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-        compiled = ov.Core().compile_model(source.model, "CPU", settings)
+        compiled = core().compile_model(source.model, "CPU", settings)
         names = [spec.name for spec in model.outputs]
         return lambda inputs: {name: compiled(dict(named(inputs, model)))[name] for name in names}
 
