@@ -99,7 +99,7 @@ def _constant_scales(graph: QdqGraph) -> Found:
 def _activations_per_tensor(graph: QdqGraph) -> Found:
     for node in graph.pairs():
         scale = graph.constants.get(node.input[1])
-        if scale is None or _is_weight(graph, node):
+        if scale is None or _is_weight(graph, node) or _stands_for_weight(graph, node):
             continue
         if graph.array(node.input[1]).size != 1:
             yield node.name, "an activation has one scale per channel: only weights may"
@@ -209,6 +209,14 @@ def _is_weight(graph: QdqGraph, node: NodeProto) -> bool:
         return True
     source = graph.producer.get(node.input[0])
     return node.op_type == DEQUANTIZE and source is not None and source.input[0] in graph.constants
+
+
+def _stands_for_weight(graph: QdqGraph, node: NodeProto) -> bool:
+    """Whether a tensor is only read as the weight of convolutions, constant or not."""
+    readers = graph.consumers.get(node.output[0], [])
+    return bool(readers) and all(
+        r.op_type in ("Conv", "ConvTranspose") and r.input[1] == node.output[0] for r in readers
+    )
 
 
 def _quantized_later(graph: QdqGraph, node: NodeProto) -> bool:
