@@ -45,6 +45,7 @@ class LiveView:
         self._name = name
         self._budget = budget
         self._started = time.monotonic()
+        self._budget_started: float | None = None
         self._search_started: float | None = None
         self._phase = "load"
         self._progress: Progress | None = None
@@ -68,8 +69,11 @@ class LiveView:
         if self._phase == "stopping":
             return
         self._phase, self._progress = name, None
+        now = time.monotonic()
         if name == "search":
-            self._search_started = time.monotonic()
+            self._search_started = now
+        if name in ("rivals", "search") and self._budget_started is None:
+            self._budget_started = now
         self._say(f"{PHASES.get(name, name)} …")
 
     def progress(self, progress: Progress) -> None:
@@ -121,12 +125,13 @@ class LiveView:
         return text
 
     def _time_left(self) -> float | None:
-        if self._phase != "search" or self._search_started is None:
+        if self._phase != "search" or self._search_started is None or self._budget_started is None:
             return None
-        spent, searched = time.monotonic() - self._search_started, len(self._trials) - 1
+        now = time.monotonic()
+        spent, searched = now - self._search_started, sum(not t.plan.is_rival for t in self._trials) - 1
         bounds = []
         if self._budget.timeout is not None:
-            bounds.append(self._budget.timeout - spent)
+            bounds.append(self._budget.timeout - (now - self._budget_started))
         if self._budget.max_trials is not None and searched > 0:
             bounds.append((self._budget.max_trials - searched) * spent / searched)
         return max(min(bounds), 0.0) if bounds else None

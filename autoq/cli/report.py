@@ -112,11 +112,11 @@ def _print_rivals(document: ReportDocument) -> None:
         return
     console.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("could run here", "latency", "ratio", "accuracy", "compile", "verdict"):
+    metrics = [criterion.metric for criterion in document.criteria]
+    for heading in ("could run here", "latency", "ratio", *metrics, "compile", "verdict"):
         table.add_column(heading)
     for row in rows:
+        scores = row.scores or tuple(NONE for _ in metrics)
         style = "bold green" if row.chosen else ""
-        table.add_row(
-            row.name, row.latency, row.ratio, "\n".join(row.scores) or NONE, row.compiling, row.verdict, style=style
-        )
+        table.add_row(row.name, row.latency, row.ratio, *scores, row.compiling, row.verdict, style=style)
     console.print(table)

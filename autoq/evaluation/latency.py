@@ -27,6 +27,7 @@ def interleave(
     warmup: int,
     rounds: int,
     min_rounds: int = 10,
+    least_rounds: int = 1,
     seconds: float | None = None,
     precision: float | None = None,
     confidence: float = 0.95,
@@ -37,7 +38,7 @@ def interleave(
 
     Each round times every model once, in a fresh random order. Measuring ends after `rounds`; earlier when at least
     `min_rounds` are done and every ratio's interval has a half-width of at most `precision` of the ratio; and when
-    `seconds` are used up, though never before the first round.
+    `seconds` are used up, though never before `least_rounds`.
 
     Args:
         runs: What to run, by name; each call is one inference.
@@ -45,6 +46,7 @@ def interleave(
         warmup: Calls of each run before the clock starts.
         rounds: Rounds at most.
         min_rounds: Rounds before `precision` may end the measurement.
+        least_rounds: Rounds that are done although `seconds` are used up: an interval needs a few.
         seconds: Time limit of warm-up and rounds together, or None.
         precision: Relative half-width that is good enough, e.g. .01, or None to use all rounds.
         confidence: Coverage of the intervals.
@@ -72,7 +74,7 @@ def interleave(
             for i in generator.permutation(len(names)):
                 name = names[int(i)]
                 times[name].append(_timed(runs[name], repeats[name], clock))
-        if seconds is not None and clock() - start >= seconds:
+        if seconds is not None and done >= least_rounds and clock() - start >= seconds:
             break
         if precision is not None and done >= next_check:
             # Looking only now and then keeps the early stop from picking lucky moments.

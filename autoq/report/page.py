@@ -119,6 +119,7 @@ class TrialRow:
     tone: str
     reason: str
     seconds: str
+    compiling: str
     chosen: bool
 
 
@@ -246,17 +247,10 @@ def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
         "chosen" if chosen else trial_verdict(trial),
         tone,
         trial.failure.message if trial.failure is not None else "",
-        took(trial),
+        duration(sum(trial.seconds.values())) if trial.seconds else NONE,
+        duration(trial.seconds["compile"]) if "compile" in trial.seconds else "",
         chosen,
     )
-
-
-def took(trial: Trial) -> str:
-    """How long a trial took, and how much of it was compiling."""
-    if not trial.seconds:
-        return NONE
-    whole = duration(sum(trial.seconds.values()))
-    return f"{whole}, compile {duration(trial.seconds['compile'])}" if "compile" in trial.seconds else whole
 
 
 def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tuple[str, str]:

@@ -17,9 +17,10 @@ class RivalRow:
 
     Attributes:
         name: What it is.
-        latency: Of one run.
+        latency: Of one run: the ratio, which is measured in pairs, times the baseline's latency.
         ratio: To the baseline, with interval.
-        scores: Each metric's score and loss.
+        scores: Each metric's score.
+        losses: Each metric's loss; empty for the baseline.
         compiling: How long it compiles; a dash where it does not.
         verdict: Whether it keeps the promise.
         reason: Why there is no score.
@@ -30,6 +31,7 @@ class RivalRow:
     latency: str
     ratio: str
     scores: tuple[str, ...]
+    losses: tuple[str, ...]
     compiling: str
     verdict: str
     reason: str
@@ -51,20 +53,30 @@ def rival_rows(document: ReportDocument) -> list[RivalRow]:
 
 def _row(document: ReportDocument, trial: Trial, name: str) -> RivalRow:
     latency, best = document.latency_of(trial), document.best
-    seconds = None if latency is None or latency.estimated else latency.seconds
+    seconds = None if latency is None or latency.estimated else latency.ratio.value * _base_seconds(document)
+    verdict = "chosen" if best is not None and trial.number == best.number else trial_verdict(trial)
     compiling = compile_time(document, trial)
     return RivalRow(
         name,
         milliseconds(seconds),
         "1" if trial.number == 0 and latency is not None else latency_ratio(latency),
-        tuple(_score(document, s, i, trial) for i, s in enumerate(trial.scores)),
+        tuple(score(s.value) for s in trial.scores),
+        tuple(_loss(document, s, i, trial) for i, s in enumerate(trial.scores)),
         NONE if compiling is None else duration(compiling),
-        "chosen" if best is not None and trial.number == best.number else trial_verdict(trial),
+        verdict.replace("accepted, no gain", "no gain"),
         trial.failure.message if trial.failure is not None else "",
         best is not None and trial.number == best.number,
     )
 
 
-def _score(document: ReportDocument, found: MetricScore, index: int, trial: Trial) -> str:
-    text = f"{found.metric} {score(found.value)}"
-    return text if trial.number == 0 else f"{text}, loss {loss_value(document.criteria[index], found.loss.value)}"
+def _base_seconds(document: ReportDocument) -> float:
+    """Seconds of one run of the baseline, as measured beside the shown plan where it was."""
+    shown, base = document.shown, document.baseline.latency
+    latency = document.latency_of(shown) if shown is not None else None
+    if latency is not None and not latency.estimated:
+        return latency.reference_seconds
+    return base.seconds if base is not None else 0.0
+
+
+def _loss(document: ReportDocument, found: MetricScore, index: int, trial: Trial) -> str:
+    return "" if trial.number == 0 else f"loss {loss_value(document.criteria[index], found.loss.value)}"

@@ -58,6 +58,10 @@ _PATIENCE = 20
 """A full measurement whose interval does not settle ends after so many times its rounds."""
 
 
+_LEAST_ROUNDS = 6
+"""However slow a model is: fewer pairs give no interval of 95 %."""
+
+
 @dataclass(frozen=True)
 class LatencySettings:
     """How latency is measured.
@@ -79,8 +83,14 @@ class LatencySettings:
     def effort(self, effort: LatencyEffort) -> dict[str, Any]:
         """Rounds, seconds and precision (relative half-width of the interval) of an effort."""
         if effort is LatencyEffort.FULL:
-            return {"min_rounds": self.rounds, "rounds": _PATIENCE * self.rounds, "seconds": 30.0, "precision": 0.01}
-        return {"rounds": min(self.rounds, 30), "seconds": 1.5, "precision": 0.03}
+            return {
+                "min_rounds": self.rounds,
+                "rounds": _PATIENCE * self.rounds,
+                "least_rounds": _LEAST_ROUNDS,
+                "seconds": 30.0,
+                "precision": 0.01,
+            }
+        return {"rounds": min(self.rounds, 30), "least_rounds": _LEAST_ROUNDS, "seconds": 1.5, "precision": 0.03}
 
 
 @dataclass(frozen=True)

@@ -77,3 +77,37 @@ def test_stopping_is_not_overwritten_by_the_phases_that_follow():
         "Searching …",
         "Stopping and saving the best so far; Ctrl-C again quits at once …",
     ]
+
+
+def plain_lines(*trials: Trial) -> list[str]:
+    output = io.StringIO()
+    view = LiveView(Console(file=output, width=200), "a model", Budget())
+    for found in trials:
+        view.trial(found)
+    return output.getvalue().splitlines()
+
+
+def test_compiling_is_told_apart():
+    (line,) = plain_lines(trial(1).with_(seconds={"build": 1.0, "compile": 18.2}))
+    assert "a region stays float (compile 18 s)" in line
+
+
+def test_an_estimated_latency_is_told_as_one():
+    (line,) = plain_lines(trial(1).with_(latency=Latency(0.01, 0.02, Interval(0.5, 0.4, 0.6), 0, estimated=True)))
+    assert "≈ 0.50 estimated" in line
+
+
+def test_a_best_that_fails_as_deployed_is_none_any_more():
+    output = io.StringIO()
+    view = LiveView(Console(file=output, width=140), "a model", Budget())
+    found = trial(1).with_(reference=True)
+    view.trial(found)
+    lost = MetricScore("metric0", 0.5, 0.9, Interval(0.4, 0.3, 0.5), 0.05, False, 300)
+    view.trial(found.with_(number=2, proposal=Proposal(found.plan, deployed=True), scores=(lost,), reference=False))
+    assert view._best is None
+
+
+def test_rivals_are_announced():
+    output = io.StringIO()
+    LiveView(Console(file=output, width=100), "a model", Budget()).phase("rivals")
+    assert output.getvalue() == "Trying what needs no quantization …\n"

@@ -86,6 +86,12 @@ def test_time_ends_the_measurement_but_never_before_one_round():
     assert measure(FakeMachine(), {"fp32": 1.0, "a": 1.0}, seconds=0.5)["a"].rounds == 1
 
 
+def test_time_does_not_end_the_measurement_before_there_is_an_interval():
+    found = measure(FakeMachine(), {"fp32": 1.0, "a": 2.0}, seconds=0.5, least_rounds=6)["a"]
+    assert found.rounds == 6
+    assert found.ratio.confidence == 0.95
+
+
 def test_short_runs_are_repeated_until_the_clock_resolves_them():
     machine = FakeMachine()
     found = measure(machine, {"fp32": 1e-4, "a": RESOLVED}, rounds=5, warmup=0)
