@@ -138,5 +138,3 @@ def _eager(model: Pt2eModel, plan: Plan, options: RunOptions) -> TorchCandidate:
     found = float_candidate(model.torch, Plan(), options)
     found.plan = found.realized = plan
     return found
-
-

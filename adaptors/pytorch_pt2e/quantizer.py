@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import fx
+
 from autoq.adaptors.pytorch_pt2e.ops import PASSING, GraphOp, Ops
 from autoq.adaptors.pytorch_pt2e.torchao import (
     MinMaxObserver,

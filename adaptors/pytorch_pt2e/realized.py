@@ -51,11 +51,7 @@ def compiled_plan(realized: Plan, ops: Ops, converted: fx.GraphModule, kernels: 
     """
     made = Counter(m.group(1) for names in kernels for name in names if (m := _SCALE.search(name)))
     scales = weight_scales(realized, ops, converted)
-    kept = {
-        op: precision
-        for op, precision in realized.precisions.items()
-        if op not in scales or made[scales[op]] > 0
-    }
+    kept = {op: precision for op, precision in realized.precisions.items() if op not in scales or made[scales[op]] > 0}
     return Plan(kept, realized.recipes)
 
 

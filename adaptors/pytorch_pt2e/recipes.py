@@ -35,6 +35,4 @@ def check_recipes(plan: Plan) -> None:
     if unknown is not None:
         raise TrialError(f"pytorch_pt2e has no recipe '{unknown.label}'", hint="there are: eager, bf16")
     if EAGER in plan.recipes and plan.precisions:
-        raise TrialError(
-            "8-bit ops run compiled only", hint="remove the recipe 'eager', or use framework: pytorch_fx"
-        )
+        raise TrialError("8-bit ops run compiled only", hint="remove the recipe 'eager', or use framework: pytorch_fx")

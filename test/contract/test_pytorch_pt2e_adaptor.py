@@ -18,6 +18,7 @@ from autoq.core.statistics import Calibration
 from autoq.testing.adaptor_contract import AdaptorContract
 from autoq.testing.outputs import OPTIONS
 
+
 class _Pt2eContract(AdaptorContract):
     framework = "pytorch_pt2e"
     model_name: ClassVar[str]
