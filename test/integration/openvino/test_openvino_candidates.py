@@ -262,7 +262,7 @@ def test_a_runtime_failure_is_a_trial_error(cnn: Any, monkeypatch: pytest.Monkey
 
     candidate = cnn.apply(FP32_PLAN)
     monkeypatch.setattr(candidate, "_request", type("Request", (), {"infer": fail}))
-    with pytest.raises(TrialError, match="^OpenVINO failed: no memory left$"):
+    with pytest.raises(TrialError, match=r"^OpenVINO failed: no memory left$"):
         candidate.predict(cnn.feeds[0])
 
 
