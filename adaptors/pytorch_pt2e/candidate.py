@@ -41,6 +41,7 @@ class Reference:
         return faster(self._graph)
 
     def __call__(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
+        """Outputs by name."""
         signature = self._model.torch.signature
         tensors = (*args, *(kwargs[name] for name in signature.names[signature.positional :]))
         with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):

@@ -69,7 +69,7 @@ def _run(model: Pt2eModel, batch: Batch, names: frozenset[str], take: Callable[[
         ) from error
 
 
-class _Watching(fx.Interpreter):
+class _Watching(fx.Interpreter):  # type: ignore[misc]
     """Runs a graph node by node and hands out the results of some, before a later node writes into them."""
 
     def __init__(self, graph_module: fx.GraphModule, names: frozenset[str], take: Callable[[str, Any], None]) -> None:

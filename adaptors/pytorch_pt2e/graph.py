@@ -152,7 +152,7 @@ def _fold(graph_module: fx.GraphModule, norm: fx.Node) -> None:
         source.target is aten.linear.default and value is not None and value.dim() == 2
     )
     if not foldable or weight is None or len(source.users) != 1 or _grouped_transposed(source):
-        _as_arithmetic(graph_module, norm, (mean, variance, scale, shift, float(epsilon)))  # type: ignore[arg-type]
+        _as_arithmetic(graph_module, norm, (mean, variance, scale, shift, float(epsilon)))
         return
     bias = tensor_of(graph_module, source.args[2]) if len(source.args) > 2 else None
     if source.target is aten.linear.default:

@@ -169,7 +169,7 @@ def _op(
     added: tuple[fx.Node, fx.Node] | None,
 ) -> GraphOp:
     weight = node.args[1] if kind in _WEIGHTED else None
-    operands = [n for n in _tensor_inputs(node, kind)]
+    operands = list(_tensor_inputs(node, kind))
     if added is not None and kind != "Linear":
         # The sum of a linear stays in float: 8 bits there cost accuracy, and save nothing.
         operands.append(added[1])

@@ -7,7 +7,7 @@ more than once are no trouble.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -129,14 +129,14 @@ def _readers(node: fx.Node, ops: Ops) -> Iterator[GraphOp]:
 
 
 @cache
-def static_spec(quant: TensorQuant, observer: type[Any] | None = None) -> QuantizationSpec:
+def static_spec(quant: TensorQuant, observer: Hashable | None = None) -> QuantizationSpec:
     """How an activation with a fixed range is observed; equal precisions share one.
 
     The kernels read uint8 only: a symmetric grid of int8 is the same grid 128 higher.
     """
     symmetric = (quant.dtype, quant.scheme) == (DType.INT8, Scheme.SYM)
     _check(quant, symmetric)
-    base = RangeObserver if observer is None else observer
+    base: Any = RangeObserver if observer is None else observer
     arguments = {"quant": quant} if observer is None else {}
     return QuantizationSpec(
         dtype=torch.uint8,

@@ -71,7 +71,7 @@ def weight_scales(realized: Plan, ops: Ops, converted: fx.GraphModule) -> Mappin
     for op in realized:
         weight = _weight_of(ops.by_id[op], nodes)
         if weight is not None:
-            found[op] = str(weight.args[1].target)  # type: ignore[union-attr]
+            found[op] = str(weight.args[1].target)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Small models on the PyTorch 2 export route, and calibrating a plan from scratch with the framework's own observers."""
+"""Small models on the PyTorch 2 export route, and plans calibrated from scratch with the framework's own observers."""
 
 from __future__ import annotations
 
