@@ -106,7 +106,8 @@ def compile_program(program: torch.export.ExportedProgram, file: Path, threads: 
 
 def _settings(threads: int) -> dict[str, object]:
     # Freezing folds constants and packs weights. One compiler process at a time: tuning may share the machine.
-    return {"freezing": True, "compile_threads": 1, "cpp.threads": threads}
+    # The compiler writes into the metadata it finds; here it finds some of its own.
+    return {"freezing": True, "compile_threads": 1, "cpp.threads": threads, "aot_inductor.metadata": {}}
 
 
 def _two_samples(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
