@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoq.core.deployed import Agreement, DeployedScore, Deployment, RuntimeResult
 from autoq.core.interval import Interval
-from autoq.report.text import counted, fixed, join, number, ratio_text, score
+from autoq.report.text import counted, fixed, join, ratio_text, score
 
 _TITLES = {"onnxrt": "ONNX Runtime", "openvino": "OpenVINO"}
 
@@ -100,10 +100,10 @@ def headline(found: Deployment) -> str:
     parts = []
     if names[Agreement.PASSED]:
         verb = "agrees" if len(names[Agreement.PASSED]) == 1 else "agree"
-        parts.append(f"{join(names[Agreement.PASSED])} {verb} with the tuned model within {number(found.tolerance)}")
+        parts.append(f"{join(names[Agreement.PASSED])} {verb} with the tuned model within {tolerance(found)}")
     if names[Agreement.DISAGREES]:
         verb = "differs" if len(names[Agreement.DISAGREES]) == 1 else "differ"
-        parts.append(f"{join(names[Agreement.DISAGREES])} {verb} by more than {number(found.tolerance)}")
+        parts.append(f"{join(names[Agreement.DISAGREES])} {verb} by more than {tolerance(found)}")
     if names[Agreement.FAILED]:
         parts.append(f"{join(names[Agreement.FAILED])} did not run the exported model")
     if names[Agreement.NOT_SCORED]:
@@ -124,6 +124,11 @@ def tables(found: Deployment) -> list[ScoreTable]:
 def rows(found: Deployment) -> list[RuntimeRow]:
     """One per runtime."""
     return [_row(result) for result in found.runtimes]
+
+
+def tolerance(found: Deployment) -> str:
+    """Without needless zeros."""
+    return f"{found.tolerance:g}"
 
 
 def title(result: RuntimeResult) -> str:
@@ -172,7 +177,8 @@ def _table(found: Deployment, split: str, metric: str) -> ScoreTable:
         *(abs(end) for _, s in scored for end in (s.difference.low, s.difference.high) if abs(end) != float("inf")),
         1e-9,
     )
-    places = [Place("fp32", score(first.fp32)), Place("quantized", score(first.quantized))]
+    tuned = "quantized" if any(r.quantized_ops for r in found.runtimes) else "tuned"
+    places = [Place("fp32", score(first.fp32)), Place(tuned, score(first.quantized))]
     places += [_place(title(r), s, found.tolerance, reach) for r, s in scored]
     ends = (_percent(-found.tolerance, reach), _percent(found.tolerance, reach))
     return ScoreTable(metric, split.replace("_", "-"), first.samples, tuple(places), *ends)

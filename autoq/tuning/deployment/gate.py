@@ -149,6 +149,8 @@ class _Gate:
             except EvaluationError as error:
                 failure = f"the {split.replace('_', '-')} samples could not be judged: {error.message}"
                 return replace(result, agreement=Agreement.FAILED, failure=failure)
+        if not scores:
+            return _noted(replace(result, agreement=Agreement.NOT_SCORED), "the plan was not scored on a whole split")
         agreed = all(s.within(self._settings.tolerance) for s in scores)
         return replace(result, scores=tuple(scores), agreement=Agreement.PASSED if agreed else Agreement.DISAGREES)
 
@@ -180,10 +182,12 @@ class _Gate:
     # -- helpers -----------------------------------------------------------------------------------------------
 
     def _quantized_records(self) -> Mapping[Split, Mapping[str, Records]]:
-        ledger = self._session.ledger
-        found = {Split.TUNE: ledger.known(self._plan).records, Split.HELD_OUT: ledger.held_out(self._plan) or {}}
-        every = self._session.description.samples
-        return {s: r for s, r in found.items() if r and min(map(len, r.values())) == every.get(s, 0)}
+        ledger, every = self._session.ledger, self._session.description.samples
+        # What was compiled for deployment has its own scores; anything else has one form only.
+        forms = [ledger.known(self._plan, deployed=deployed).records for deployed in (True, False)]
+        found = {Split.HELD_OUT: ledger.held_out(self._plan) or {}}
+        found[Split.TUNE] = next((r for r in forms if _samples(r) == every[Split.TUNE]), {})
+        return {split: found[split] for split in Split if _samples(found[split]) == every.get(split, 0) > 0}
 
     def _differences(
         self, split: Split, quantized: Mapping[str, Records], deployed: Mapping[str, Records]
@@ -211,6 +215,10 @@ class _Gate:
 
     def _keep(self, key: str, value: object) -> None:
         self._session.desk.store.set_fact(self._session.desk.job_id, key, value)
+
+
+def _samples(records: Mapping[str, Records]) -> int:
+    return min((len(r) for r in records.values()), default=0)
 
 
 def _reason(answer: Answer | AutoqError) -> str:
