@@ -253,15 +253,21 @@ def _obstacle(node: Node, kind: str, fused: GraphModule, values: Mapping[str, An
             return kernel_fault(widened(module), form[1])
         return _module_obstacle(module)
     if kind in WEIGHTED:
-        weight = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
-        if not isinstance(weight, Node) or weight.op != "get_attr":
-            return "its weight is computed, not a parameter"
-        if node.args and node.op == "call_function" and len(node.args) < 2:
-            return "its weight is given by name"
-        return ""
+        return _function_obstacle(node, kind)
     operands = list(_operands(node, kind))
     if any(not isinstance(n, Node) or not _is_float(values.get(n.name)) or n.op == "get_attr" for n in operands):
         return "not all of its operands are activations"
+    return ""
+
+
+def _function_obstacle(node: Node, kind: str) -> str:
+    if kind.startswith("ConvTranspose"):
+        return "a transposed convolution has an int8 form as a module only"
+    weight = node.args[1] if len(node.args) > 1 else None
+    if not isinstance(weight, Node) or weight.op != "get_attr":
+        return "its weight is computed, not a parameter"
+    if any(isinstance(argument, str) for argument in (*node.args, *node.kwargs.values())):
+        return "padding given as a word has no int8 form; give numbers"
     return ""
 
 

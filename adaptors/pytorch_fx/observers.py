@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.ao.quantization import MinMaxObserver, PlaceholderObserver, QConfig
 
 from autoq.adaptors.pytorch.qconfig import qconfig_of
@@ -31,10 +32,18 @@ class PlannedObserver(MinMaxObserver):  # type: ignore[misc]
         super().__init__(
             dtype=torch.quint8,
             qscheme=torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
-            quant_min=1 if symmetric else 0,
+            quant_min=0,
             quant_max=255,
         )
         self.quant = quant
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point; the framework's own symmetric grid of unsigned integers has a step more on one side."""
+        if self.quant.scheme is not Scheme.SYM:
+            found: tuple[Tensor, Tensor] = super().calculate_qparams()
+            return found
+        scale = torch.maximum(torch.maximum(-self.min_val, self.max_val) / 127, self.eps)
+        return scale.reshape(1), torch.full((1,), 128, dtype=torch.int64)
 
     def fill(self, statistics: TensorStatistics) -> None:
         """Take a range over as if it had been observed."""

@@ -30,6 +30,9 @@ ELSEWHERE = "use framework pytorch_pt2e, which captures such models, or pytorch_
 # They make tensors from sizes; symbolic tracing has no way to follow them by itself.
 _FACTORIES = (torch.arange, torch.zeros, torch.ones, torch.full, torch.empty, torch.tensor)
 
+_CONVOLUTIONS = {nn.functional.conv1d: 1, nn.functional.conv2d: 2, nn.functional.conv3d: 3}
+_CONVOLUTION_DEFAULTS = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+
 # Fusing batch norms into convolutions rounds differently; a wrong path through the code differs by far more.
 _TOLERANCE = 1e-3
 
@@ -64,6 +67,7 @@ def traced(model: TorchModel) -> GraphModule:
     _separate_calls(graph_module)
     _drop_idle(graph_module)
     _name_relus(graph_module)
+    _spell_out(graph_module)
     _verify(graph_module, model)
     return graph_module
 
@@ -79,6 +83,7 @@ class _Tracer(QuantizationTracer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__([], [])
         self.failed: str | None = None
+        self.record_stack_traces = False
         self._autowrap_search.append(torch)
         self._autowrap_function_ids |= {id(function) for function in _FACTORIES}
 
@@ -121,7 +126,8 @@ def _absent(root: nn.Module, model: TorchModel) -> dict[str, Any]:
 
 def _drop_arguments(graph: torch.fx.Graph, names: dict[str, Any]) -> None:
     # The tracer checks at run time that they are what they were; they cannot be anything else once they are gone.
-    for node in [n for n in graph.nodes if n.op == "placeholder" and n.target in names]:
+    # A constant argument becomes a placeholder of that name with a number.
+    for node in [n for n in graph.nodes if n.op == "placeholder" and n.target.rpartition("_")[0] in names]:
         for user in reversed(list(_users(node))):
             graph.erase_node(user)
         graph.erase_node(node)
@@ -181,6 +187,21 @@ def _name_relus(graph_module: GraphModule) -> None:
         method = node.op == "call_method" and node.target in ("relu", "relu_")
         if method or (node.op == "call_function" and node.target in (torch.relu, torch.relu_)):
             node.op, node.target = "call_function", nn.functional.relu
+    graph_module.recompile()
+
+
+def _spell_out(graph_module: GraphModule) -> None:
+    # The int8 forms of these functions want every argument, in order, and a number per axis.
+    for node in graph_module.graph.nodes:
+        if node.op != "call_function" or node.target not in _CONVOLUTIONS or "input" in node.kwargs:
+            continue
+        names = ("input", "weight", *_CONVOLUTION_DEFAULTS)
+        given = {**_CONVOLUTION_DEFAULTS, **dict(zip(names, node.args, strict=False)), **node.kwargs}
+        axes = _CONVOLUTIONS[node.target]
+        for name in ("stride", "padding", "dilation"):
+            if isinstance(given[name], int):
+                given[name] = (given[name],) * axes
+        node.args, node.kwargs = tuple(given[name] for name in names), {}
     graph_module.recompile()
 
 
