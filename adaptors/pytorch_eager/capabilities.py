@@ -21,6 +21,8 @@ from autoq.core.capability import Capability, CapabilityTable, Op
 from autoq.core.errors import ModelError
 from autoq.core.precision import BF16, FP32, DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
 
+_BF16_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+
 
 @dataclass(frozen=True)
 class Support:
@@ -65,16 +67,20 @@ def capability_table(model: TorchModel) -> CapabilityTable:
     return CapabilityTable(tuple(rows), base.fusion.edges, (), float_recipes(model))
 
 
+@cache
+def computes_in_bf16() -> bool:
+    """Whether the processor has bfloat16 instructions: without, it is slower than float32."""
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in _BF16_PROBES)
+
+
 def _row(base: Base, op: EagerOp) -> Capability:
     known = support()
     reason = op.obstacle or _wrong_rank(base, op)
     offered = [
         (precision, cost)
         for precision, cost in known.precisions.get(op.kind.name, ())
-        if precision.mode is Mode.BF16 or not reason
+        if (computes_in_bf16() if precision == BF16 else not reason)
     ]
-    if reason and not op.kind.is_convolution:
-        offered = []
     precisions = (*(p for p, _ in offered), FP32)
     notes = [reason, base.notes.get(op.id, "")]
     if op.calls > 1:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch_eager import capabilities
 from autoq.adaptors.pytorch_eager.adaptor import EagerAdaptor
 from autoq.adaptors.pytorch_eager.base import base_of
 from autoq.adaptors.pytorch_eager.fusion import Activation
@@ -230,7 +231,7 @@ def test_a_weight_that_others_read_stays_float_and_says_so() -> None:
         last=nn.Linear(8, 4),
     )
     prepared = Prepared(net, np.ones((2, 8), np.float32))
-    assert [p.mode for p in prepared.table["first"].precisions] == [Mode.FP32]
+    assert all(p.is_float for p in prepared.table["first"].precisions)
     assert prepared.table["first"].note == "its weight is also used outside of it"
     assert prepared.full().realized["last"].mode is Mode.STATIC
 
@@ -367,7 +368,7 @@ _REFUSED = {
 def test_settings_without_a_kernel_are_not_offered(name: str) -> None:
     module, reason = _REFUSED[name]
     table = Prepared(nn.Sequential(module, nn.Conv2d(module.out_channels, 2, 3)), _images(8)).table
-    assert [p.mode for p in table["0"].precisions] == [Mode.BF16, Mode.FP32]
+    assert all(p.is_float for p in table["0"].precisions)
     assert reason in table["0"].note
 
 
@@ -429,6 +430,13 @@ def test_single_modules_run_in_bf16() -> None:
     candidate = prepared.apply(Plan({"conv1": BF16, "fc": BF16}))
     assert candidate.realized == Plan({"conv1": BF16, "fc": BF16})
     assert 25 < prepared.sqnr(candidate) < 70
+
+
+@pytest.mark.parametrize("supported", [False, True])
+def test_bf16_is_offered_where_the_processor_computes_in_it(supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "computes_in_bf16", lambda: supported)
+    table = Prepared(small_torch.small_mlp(), small_torch.inputs_for("small_mlp", 2)).table
+    assert (BF16 in table["0"].precisions) is supported
 
 
 def test_a_bare_linear_is_a_model() -> None:
