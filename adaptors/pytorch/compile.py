@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch._inductor import config
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
@@ -100,6 +99,8 @@ def compile_package(module: nn.Module, model: TorchModel, threads: int | None, *
 
 def compile_program(program: torch.export.ExportedProgram, file: Path, threads: int) -> None:
     """Write the AOTInductor package of a program."""
+    from torch._inductor import config  # as much to import as torch itself, and rarely needed
+
     with quiet(), torch.no_grad(), config.patch(_settings(threads)):
         torch._inductor.aoti_compile_and_package(program, package_path=str(file))
 
