@@ -44,7 +44,7 @@ class OnnxAdaptor:
 
     def capabilities(self, model: OnnxModel) -> CapabilityTable:
         """Which op can run in which precision on this machine."""
-        return capability_table(model.fusion, self.modes, probe.probed_costs(), model.notes)
+        return capability_table(model.fusion, self.modes, probe.prober().costs, model.notes)
 
     def needs(self, model: OnnxModel, table: CapabilityTable) -> Needs:
         """Inputs and results of every op that has a static form."""
@@ -108,11 +108,11 @@ class OnnxAdaptor:
 
     def probe(self, progress: Callable[[str], None] = lambda _: None) -> Sequence[ProbedCell]:
         """Run every cell of the capability table on this machine, and remember the result."""
-        return probe.probe(progress)
+        return probe.prober().probe(progress)
 
     def probed(self) -> Sequence[ProbedCell]:
         """What `probe` found here before."""
-        return probe.probed()
+        return probe.prober().probed()
 
     def export_onnx(
         self, model: OnnxModel, plan: Plan, calibration: Calibration | None, file: Path, settings: ExportSettings
@@ -145,7 +145,7 @@ class OnnxAdaptor:
     @property
     def probe_cache(self) -> Path:
         """The file `probe` writes."""
-        return probe.cache_file()
+        return probe.prober().cache_file
 
     def usability(self) -> Usability:
         """Versions, and what is missing."""

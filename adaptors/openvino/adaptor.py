@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autoq.adaptors.onnxrt import calibrator
@@ -17,9 +17,10 @@ from autoq.adaptors.openvino.agreement import check_agreement, is_comparable
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
 from autoq.adaptors.openvino.capabilities import capabilities
+from autoq.adaptors.openvino.probe import prober
 from autoq.adaptors.openvino.realized import BF16
 from autoq.adaptors.openvino.runtime import CompileSettings, has_bf16
-from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
+from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, ProbedCell, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import Coverage, ExportedModel, ExportSettings
@@ -43,7 +44,7 @@ class OpenVinoAdaptor:
 
     def capabilities(self, model: OnnxModel) -> CapabilityTable:
         """Which op can run in which precision on this machine."""
-        return capabilities(model)
+        return capabilities(model, prober().costs)
 
     def needs(self, model: OnnxModel, table: CapabilityTable) -> Needs:
         """What every op that has a static form reads."""
@@ -146,6 +147,19 @@ class OpenVinoAdaptor:
     ) -> Mapping[str, Array]:
         """Tensors inside an ONNX file, as OpenVINO computes them."""
         return deployed.run_tensors(file, tensors, inputs, options)
+
+    def probe(self, progress: Callable[[str], None] = lambda _: None) -> Sequence[ProbedCell]:
+        """Run every cell of the capability table on this machine, and remember the result."""
+        return prober().probe(progress)
+
+    def probed(self) -> Sequence[ProbedCell]:
+        """What `probe` found here before."""
+        return prober().probed()
+
+    @property
+    def probe_cache(self) -> Path:
+        """The file `probe` writes."""
+        return prober().cache_file
 
     def usability(self) -> Usability:
         """Versions, and what is missing; imports nothing."""

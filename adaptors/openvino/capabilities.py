@@ -8,7 +8,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from autoq.adaptors.onnxrt.capabilities import Support, capability_table, read_support
+from autoq.adaptors.onnxrt.capabilities import Costs, Support, capability_table, read_support
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
 from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.openvino.realized import BF16
@@ -32,13 +32,17 @@ def offered(fusion: Fusion) -> Fusion:
     return Fusion(fusion.graph, [op for op in fusion.ops if op.label in support().ops and _is_offered(fusion, op)])
 
 
-def capabilities(model: OnnxModel) -> CapabilityTable:
+def capabilities(model: OnnxModel, probed: Costs) -> CapabilityTable:
     """Which op can run in which precision.
+
+    Args:
+        model: The model.
+        probed: What was measured on this machine; empty when nothing was.
 
     Raises:
         ModelError: No op can be quantized; says why.
     """
-    table = capability_table(offered(model.fusion), (Mode.STATIC,), {}, model.notes, support())
+    table = capability_table(offered(model.fusion), (Mode.STATIC,), probed, model.notes, support())
     if not has_bf16():
         return table
     return replace(table, recipes=(BF16,), float_recipes=((BF16,),))
