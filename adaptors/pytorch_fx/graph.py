@@ -218,6 +218,9 @@ def _module_id(path: str) -> str:
 def _function_id(node: Node, ids: Mapping[str, str], modules: set[str]) -> str:
     """The calling module's path and the function's name there, counted where it is called again."""
     scope = node.meta.get(SCOPE, "")
+    weight = node.args[1] if len(node.args) > 1 else None
+    if scope and scope not in ids.values() and isinstance(weight, Node) and weight.target == f"{scope}.weight":
+        return str(scope)  # a layer of the user's own making, which goes by its path like any other
     base = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", node.name)).strip("_")
     prefix = f"{scope}.{base}" if scope else base
     used = {*ids.values(), *modules}

@@ -129,3 +129,13 @@ def test_functions_with_weights_of_the_module_are_ops() -> None:
 def test_what_has_no_kernel_says_why(module: nn.Module, words: str) -> None:
     (op,) = graph(nn.Sequential(module), 2, 3, 8, 8).ops
     assert words in op.note
+
+
+def test_a_layer_of_the_users_own_goes_by_its_path() -> None:
+    class Scaled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(2 * x, self.weight, self.bias)
+
+    found = {op.id: op.type for op in graph(nn.Sequential(Scaled(4, 4), nn.Linear(4, 2)), 2, 4).ops}
+    assert found["0"] == "Linear"
+    assert found["1"] == "Linear"
