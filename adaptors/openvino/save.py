@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from onnx import ModelProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorShapeProto, ValueInfoProto, helper
 
 from autoq.adaptors.onnxrt import save as onnx_save
 from autoq.adaptors.onnxrt.candidate import Source
@@ -121,8 +121,14 @@ def _spec(value: ValueInfoProto) -> TensorSpec:
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
     if not tensor.HasField("shape"):
         return TensorSpec(value.name, dtype, None)
-    axes = (axis.dim_value if axis.HasField("dim_value") else axis.dim_param or None for axis in tensor.shape.dim)
-    return TensorSpec(value.name, dtype, tuple(axes))
+    return TensorSpec(value.name, dtype, tuple(_axis(axis) for axis in tensor.shape.dim))
+
+
+def _axis(axis: TensorShapeProto.Dimension) -> int | str | None:
+    # Some exporters write -1, or call every axis of unknown size '?'.
+    if axis.HasField("dim_value"):
+        return axis.dim_value if axis.dim_value >= 0 else None
+    return axis.dim_param if axis.dim_param.strip("?") else None
 
 
 def _copy_ir(model: Path, folder: Path) -> list[str]:

@@ -168,6 +168,18 @@ def test_a_loaded_model_can_be_saved_again(cnn: Any, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("axis", [-1, "?", "", "n", None])
+def test_axes_of_any_size_are_understood_in_all_spellings(bench: Any, tmp_path: Path, axis: int | str | None) -> None:
+    g = Graph()
+    x = g.input("x", [axis, 4, axis, 8])
+    feed = {"x": np.ones((2, 4, 6, 8), np.float32)}
+    ready = bench(g.finish(g.node("Relu", [g.conv(x, "conv", (4, 4))], "relu")), [feed])
+    ready.adaptor.save(ready.apply(ready.full_plan()), tmp_path)
+    for name in ("model.onnx", "model.xml"):
+        loaded = ready.adaptor.load_artifact(tmp_path / name, ONE_THREAD)
+        assert loaded.predict(feed)["relu:0"].shape == (2, 4, 6, 8)
+
+
 def test_a_foreign_quantized_file_tells_what_runs_in_8_bits(cnn: Any, tmp_path: Path) -> None:
     onnx.save(cnn.proto(cnn.full_plan()), tmp_path / "exported.onnx")
     loaded = cnn.adaptor.load_artifact(tmp_path / "exported.onnx", ONE_THREAD)
