@@ -39,10 +39,13 @@ def worst(expected: Mapping[str, Array], found: Mapping[str, Array]) -> float:
 
 
 def limit_of(noise: float) -> float:
-    """Agreement below which two computations differ by more than quantization itself changes."""
-    return min(noise, ENOUGH)
+    """Agreement below which two computations differ by more than quantization itself explains.
+
+    Two roundings to the same grid that have nothing to do with each other differ by twice the power of one.
+    """
+    return min(noise - 10 * math.log10(2), ENOUGH)
 
 
 def first_diverging(ops: Sequence[OpAgreement], noise: float) -> OpAgreement | None:
-    """The first op, in execution order, that differs by more than quantization itself changes."""
+    """The first op, in execution order, that differs by more than quantization itself explains."""
     return next((op for op in ops if op.sqnr < limit_of(noise)), None)

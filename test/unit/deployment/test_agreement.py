@@ -55,7 +55,15 @@ def test_whole_numbers_beside_scores_are_left_out():
 
 def test_noise_above_rounding_does_not_tighten_the_limit():
     assert limit_of(70.0) == ENOUGH
-    assert limit_of(12.0) == 12.0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_two_independent_roundings_agree_well_enough(seed):
+    random = np.random.default_rng(seed)
+    signal = random.normal(size=4096)
+    first, second = (signal + random.uniform(-0.05, 0.05, signal.shape) for _ in range(2))
+    noise = sqnr(signal, first)
+    assert sqnr(first, second) > limit_of(noise) - 0.5
 
 
 def test_the_first_in_execution_order_is_told_and_not_the_worst():
