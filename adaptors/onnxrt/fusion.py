@@ -6,7 +6,7 @@ The op is named after its anchor, the node that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,14 +118,19 @@ class Fusion:
         return tuple(edges)
 
 
-def find_ops(graph: Graph) -> Fusion:
-    """All quantizable ops of a graph, in execution order."""
+def find_ops(graph: Graph, also: Container[str] = ()) -> Fusion:
+    """All quantizable ops of a graph, in execution order.
+
+    Args:
+        graph: The graph.
+        also: Types that ONNX Runtime has no 8-bit kernel for, and another runtime has: ``ConvTranspose``.
+    """
     taken: set[int] = set()
     ops: list[FusedOp] = []
     for index, node in enumerate(graph.nodes):
         if index in taken or node.domain not in ("", "ai.onnx"):
             continue
-        op = _op(graph, index, node)
+        op = _op(graph, index, node, also)
         if op is not None:
             taken.update(op.members)
             ops.append(op)
@@ -179,8 +184,8 @@ def _padding(graph: Graph, node: NodeProto) -> float | None:
     return float(graph.array(name).reshape(-1)[0]) if name in graph.initializers else None
 
 
-def _op(graph: Graph, index: int, node: NodeProto) -> FusedOp | None:
-    if node.op_type in _WEIGHTED:
+def _op(graph: Graph, index: int, node: NodeProto, also: Container[str]) -> FusedOp | None:
+    if node.op_type in _WEIGHTED or node.op_type in also:
         found = _weighted(graph, node)
         if found is None:
             return None
@@ -225,7 +230,7 @@ def _weighted(graph: Graph, node: NodeProto) -> tuple[tuple[str, ...], str | Non
     activation, weight, bias = inputs[0], inputs[1], inputs[2]
     constant = weight in graph.initializers and graph.is_float(weight)
     match node.op_type:
-        case "Conv":
+        case "Conv" | "ConvTranspose":
             usable = constant and (not bias or bias in graph.initializers)
             return ((activation,), weight, bias or None) if usable else None
         case "Gemm":

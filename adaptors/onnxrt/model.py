@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,18 @@ class OnnxModel:
         return bytes(proto.SerializeToString())
 
 
-def load(source: ModelSource) -> OnnxModel:
+def load(source: ModelSource, also: Container[str] = ()) -> OnnxModel:
     """Read and prepare a model from a path or a ``ModelProto``.
+
+    Args:
+        source: Where it is.
+        also: Further op types to find; see `find_ops`.
 
     Raises:
         ModelError: It cannot be read, is invalid, or is quantized already; says why.
     """
     try:
-        return _load(source)
+        return _load(source, also)
     except AutoqError:
         raise
     except Exception as error:
@@ -104,7 +108,7 @@ def load(source: ModelSource) -> OnnxModel:
         ) from error
 
 
-def _load(source: ModelSource) -> OnnxModel:
+def _load(source: ModelSource, also: Container[str]) -> OnnxModel:
     if isinstance(source.model, ModelProto):
         path, where, folder = None, "the given model", None
         reading.check_model(source.model, where)
@@ -136,7 +140,7 @@ def _load(source: ModelSource) -> OnnxModel:
     model = OnnxModel(
         content,
         folder if external and isinstance(content, bytes) else None,
-        find_ops(graph),
+        find_ops(graph, also),
         prepared.inputs,
         prepared.outputs,
         fingerprint,

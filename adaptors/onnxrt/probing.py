@@ -67,7 +67,7 @@ class Prober:
         for label, entry in self.support.ops.items():
             if label in self.skipped:
                 continue
-            model = load(ModelSource(_micro_model(label)))
+            model = load(ModelSource(_micro_model(label)), self.support.ops)
             fp32 = self._profiled(model, self.runtime.candidate(model, FP32_PLAN, None))
             measured: dict[str, ProbedCell] = {}
             for cell in entry.cells:
@@ -137,6 +137,8 @@ def _micro_model(label: str) -> ModelProto:
     match label:
         case "Conv":
             return _model([image], ["x", "w"], "Conv", {"w": [64, 64, 3, 3]}, pads=[1, 1, 1, 1])
+        case "ConvTranspose":
+            return _model([image], ["x", "w"], label, {"w": [64, 64, 2, 2]}, strides=[2, 2])
         case "MatMul":
             return _model([rows], ["x", "w"], "MatMul", {"w": [256, 512]})
         case "MatMul (activations)":

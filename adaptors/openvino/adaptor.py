@@ -16,7 +16,7 @@ from autoq.adaptors.openvino import deployed, export, profile, save
 from autoq.adaptors.openvino.agreement import check_agreement, is_comparable
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
-from autoq.adaptors.openvino.capabilities import capabilities
+from autoq.adaptors.openvino.capabilities import capabilities, support
 from autoq.adaptors.openvino.probe import prober
 from autoq.adaptors.openvino.realized import BF16
 from autoq.adaptors.openvino.runtime import CompileSettings, has_bf16
@@ -40,7 +40,7 @@ class OpenVinoAdaptor:
 
     def load(self, source: ModelSource) -> OnnxModel:
         """Read an ONNX model; see the ONNX Runtime adaptor."""
-        return load(source)
+        return load(source, support().ops)
 
     def capabilities(self, model: OnnxModel) -> CapabilityTable:
         """Which op can run in which precision on this machine."""

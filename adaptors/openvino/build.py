@@ -195,7 +195,7 @@ class _Writer:
         self._roots[op.id] = tuple(roots)
         if op.weight is not None and precision.weight is not None:
             node.input[1] = self._weight(op, op.weight, precision.weight, _output_axis(op, node))
-        if op.type == "Conv" and (op.bias is None or not self._graph.array(op.bias).any()):
+        if op.type in ("Conv", "ConvTranspose") and (op.bias is None or not self._graph.array(op.bias).any()):
             self._tiny_bias(op, node)
 
     def _quantize(self, tensor: str) -> str:
@@ -221,7 +221,7 @@ class _Writer:
         OpenVINO 2026.4 computes garbage in an 8-bit convolution without a bias whose result is read more than once,
         and a bias of zeros it removes.
         """
-        channels = self._graph.initializers[op.weight or ""].dims[0]
+        channels = self._graph.initializers[op.weight or ""].dims[_output_axis(op, node)]
         name = self._emitter.constant(f"{op.id}/no_bias", np.full(channels, _TINY, np.float32))
         del node.input[2:]
         node.input.append(name)

@@ -10,6 +10,7 @@ import openvino as ov
 
 from autoq.adaptors.onnxrt.capabilities import Costs, Support, capability_table, read_support
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
+from autoq.adaptors.onnxrt.graph import attribute
 from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.openvino.realized import BF16
 from autoq.adaptors.openvino.runtime import has_bf16
@@ -49,5 +50,11 @@ def capabilities(model: OnnxModel, probed: Costs) -> CapabilityTable:
 
 
 def _is_offered(fusion: Fusion, op: FusedOp) -> bool:
-    # A constant that is added becomes part of the op before it: quantizing the sum would only take it apart.
-    return op.type != "Add" or not any(name in fusion.graph.initializers for name in op.operands)
+    match op.type:
+        case "Add":
+            # A constant that is added becomes part of the op before it: quantizing the sum would only take it apart.
+            return not any(name in fusion.graph.initializers for name in op.operands)
+        case "ConvTranspose":
+            return bool(attribute(fusion.graph.nodes[op.anchor], "group", 1) == 1)
+        case _:
+            return True

@@ -79,6 +79,23 @@ def test_a_convolution_without_bias_whose_result_is_read_twice(
     assert ready.signal_to_noise(ready.plan("conv", label=label)) > 30
 
 
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_transposed_convolution_runs_in_8_bits(bench: Any, biased: bool) -> None:
+    g = Graph()
+    inputs = [g.input("x", ["n", 8, 6, 6]), g.weight("w", 8, 4, 2, 2), *([g.weight("b", 4)] if biased else [])]
+    y = g.node("ConvTranspose", inputs, "up", strides=[2, 2])
+    ready = bench(g.finish(g.node("Relu", [y], "relu"), g.node("Sigmoid", [y], "gate")))
+    assert ready.apply(ready.full_plan()).realized == ready.full_plan()
+    assert ready.signal_to_noise(ready.full_plan()) > 25
+
+
+def test_a_transposed_convolution_with_groups_is_not_offered(bench: Any) -> None:
+    g = Graph()
+    y = g.node("ConvTranspose", [g.input("x", ["n", 8, 6, 6]), g.weight("w", 8, 2, 2, 2)], "up", group=2)
+    ready = bench(g.finish(g.conv(y, "conv", (4, 4))))
+    assert [op.id for op in ready.table.ops] == ["conv"]
+
+
 def test_a_tensor_is_quantized_once_for_all_its_readers(bench: Any) -> None:
     g = Graph()
     x = g.input("x", ["n", 4, 8, 8])
