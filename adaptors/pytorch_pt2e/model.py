@@ -11,7 +11,6 @@ from torch import Tensor, fx
 from autoq.adaptors.pytorch import model as shared
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import Form, TorchModel
-from autoq.adaptors.pytorch.signature import Signature
 from autoq.adaptors.pytorch_pt2e.export import example_for, export, fixed_axes
 from autoq.adaptors.pytorch_pt2e.graph import normalized
 from autoq.adaptors.pytorch_pt2e.ops import Ops, find_ops
@@ -81,7 +80,7 @@ def load(source: ModelSource) -> Pt2eModel:
     with guarded():
         graph = normalized(export(model))
     inputs = fixed_axes(graph, model.inputs)
-    signature = Signature(inputs, model.signature.positional)
+    signature = replace(model.signature, inputs=inputs)
     return Pt2eModel(replace(model, inputs=inputs, signature=signature), graph, find_ops(graph), _notes(model, inputs))
 
 
