@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def _save_package(candidate: CompiledCandidate, folder: Path) -> tuple[tuple[str
     return tuple(files), {
         "form": "package",
         "threads": package.threads,
-        "signature": Signature(package.inputs, candidate.signature.positional).to_json(),
+        "signature": replace(candidate.signature, inputs=package.inputs).to_json(),
     }
 
 
@@ -185,15 +185,14 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
         ) from error
     return (PROGRAM, WEIGHTS), {
         "form": "program",
-        "signature": Signature(inputs, candidate.signature.positional).to_json(),
+        "signature": replace(candidate.signature, inputs=inputs).to_json(),
     }
 
 
 def _of_this_size(signature: Signature, example: tuple[Tensor, ...]) -> Signature:
     sizes = [(spec, tensor.shape[1:]) for spec, tensor in zip(signature.inputs, example, strict=True)]
-    return Signature(
-        tuple(TensorSpec(spec.name, spec.dtype, (BATCH, *shape)) for spec, shape in sizes), signature.positional
-    )
+    specs = tuple(TensorSpec(spec.name, spec.dtype, (BATCH, *shape)) for spec, shape in sizes)
+    return replace(signature, inputs=specs)
 
 
 # A trace carries every kind of code, but one way through it; scripting carries control flow.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import nn
@@ -62,7 +63,7 @@ def float_candidate(model: TorchModel, plan: Plan, options: RunOptions) -> Torch
 
 def _in_bfloat16(module: nn.Module, model: TorchModel) -> tuple[nn.Module, int]:
     """The whole model in bfloat16; under autocast, when its code makes float32 tensors of its own."""
-    args, kwargs = model.example
+    args, kwargs = copy.deepcopy(model.example)
     narrow = InBfloat16(module).eval()
     try:
         narrow(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import torch
@@ -97,8 +97,9 @@ def _load(source: ModelSource) -> TorchModel:
     signature = Signature(specs, signature.positional)
     checks.check_example(tensors, signature.names)
     given = int(tensors[0].shape[0])
-    tensors, raw, execution = _run(module, signature, tensors)
-    outputs = flatten(raw)
+    ran = _run(module, signature, tensors)
+    tensors, outputs = ran.tensors, flatten(ran.raw)
+    signature = replace(signature, written=ran.written)
     samples = tensors[0].shape[0]
     notes = {}
     shared = checks.tied(module)
@@ -111,11 +112,11 @@ def _load(source: ModelSource) -> TorchModel:
         inputs=signature.inputs,
         outputs=tuple(spec_of(name, tensor, samples) for name, tensor in outputs.items()),
         signature=signature,
-        example=signature.split(tensors),
+        example=signature.split([t.clone() for t in tensors]),
         samples=given,
         fingerprint=fingerprint_of(module, signature),
         size_bytes=max(size, 1),
-        execution=execution,
+        execution=ran.execution,
         notes=notes,
     )
 
@@ -144,20 +145,27 @@ def _example_inputs(source: ModelSource, own: Inputs | None) -> Inputs:
     )
 
 
-def _run(
-    module: nn.Module, signature: Signature, tensors: tuple[Tensor, ...]
-) -> tuple[tuple[Tensor, ...], object, Execution]:
+@dataclass(frozen=True, eq=False)
+class _Ran:
+    tensors: tuple[Tensor, ...]
+    raw: object
+    execution: Execution
+    written: bool
+
+
+def _run(module: nn.Module, signature: Signature, tensors: tuple[Tensor, ...]) -> _Ran:
     """Run a copy on few samples, on all when it does not run with few."""
     few = tuple(t[:_EXAMPLE_SAMPLES] for t in tensors)
     fixed = any(spec.shape is not None and isinstance(spec.shape[0], int) for spec in signature.inputs)
     if few[0].shape[0] != tensors[0].shape[0] and not fixed:
         try:
-            return few, *_record(module, signature, few)
+            return _record(module, signature, few)
         except ModelError:
             pass  # it may want a batch of its own size; if not, what it says of the whole batch is told
-    return tensors, *_record(module, signature, tensors)
+    return _record(module, signature, tensors)
 
 
-def _record(module: nn.Module, signature: Signature, tensors: tuple[Tensor, ...]) -> tuple[object, Execution]:
-    args, kwargs = signature.split(tuple(t.clone() for t in tensors))
-    return record(copy_of(module, share_weights=True), args, kwargs)
+def _record(module: nn.Module, signature: Signature, tensors: tuple[Tensor, ...]) -> _Ran:
+    copies = tuple(t.clone() for t in tensors)
+    raw, execution = record(copy_of(module, share_weights=True), *signature.split(copies))
+    return _Ran(tensors, raw, execution, any(t._version for t in copies))

@@ -34,7 +34,7 @@ def flatten(raw: Any) -> dict[str, Tensor]:
 
 
 def to_numpy(tensor: Tensor) -> Array:
-    """A NumPy array of its own memory; bfloat16 and quantized tensors become float32."""
+    """A NumPy array, of the same memory where possible; bfloat16 and quantized tensors become float32."""
     tensor = tensor.detach()
     if tensor.is_quantized:
         tensor = tensor.dequantize()

@@ -84,7 +84,7 @@ def load_package(path: Path, inputs: Sequence[TensorSpec], threads: int, **known
     """
     try:
         with quiet():
-            runner = torch._inductor.aoti_load_package(str(path), run_single_threaded=threads == 1)
+            runner = torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, OSError) as error:
         raise ModelError(
             f"the compiled model cannot be loaded here: {first_line(error)}",

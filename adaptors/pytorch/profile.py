@@ -14,7 +14,7 @@ from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import running
 from autoq.core.adaptor import OpCosts
 from autoq.core.batch import Inputs
-from autoq.core.errors import TrialError
+from autoq.core.errors import DataError, TrialError
 
 _WARMUP, _RUNS = 2, 7
 
@@ -31,7 +31,6 @@ def profile_modules(candidate: TorchCandidate, inputs: Inputs, ops: Mapping[str,
         DataError: The batch does not fit.
         TrialError: The model failed.
     """
-    args, kwargs = candidate.signature.bind(inputs)
     clock = _Clock()
     handles = []
     for op, module in ops.items():
@@ -43,10 +42,13 @@ def profile_modules(candidate: TorchCandidate, inputs: Inputs, ops: Mapping[str,
         with running(candidate.options.threads):
             for _ in range(_WARMUP + _RUNS):
                 clock.seconds = {}
+                args, kwargs = candidate.signature.bind(inputs)
                 started = time.perf_counter()
                 candidate.run(*args, **kwargs)
                 totals.append(time.perf_counter() - started)
                 runs.append(clock.seconds)
+    except DataError:
+        raise
     except Exception as error:
         raise TrialError(
             f"the model failed while it was profiled: {type(error).__name__}: {first_line(error)}"

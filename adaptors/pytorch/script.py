@@ -60,7 +60,7 @@ def takes_other_sizes(flat: Flat, other: Callable[..., tuple[Tensor, ...]], exam
     """Whether a copy that is right for one size (length of a text, height and width) is right for half of it too."""
     halved = tuple(_halved(t) for t in example)
     try:
-        expected = flat(*halved)
+        expected = flat(*_copies(halved))
     except Exception:  # noqa: BLE001 - the model itself takes one size only, and will say so
         return True
     try:
@@ -68,6 +68,10 @@ def takes_other_sizes(flat: Flat, other: Callable[..., tuple[Tensor, ...]], exam
     except TrialError:
         return False
     return True
+
+
+def _copies(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(t.clone() for t in tensors)  # a model may write into its inputs
 
 
 def _halved(tensor: Tensor) -> Tensor:
@@ -88,7 +92,7 @@ def _batches(example: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
 def _require_same(flat: Flat, other: Callable[..., tuple[Tensor, ...]], example: tuple[Tensor, ...]) -> None:
     for batch in _batches(example):
         try:
-            expected = flat(*batch)
+            expected = flat(*_copies(batch))
         except Exception:  # noqa: BLE001 - a model may refuse a batch of this size; then its copy need not run either
             continue
         # The interpreter optimizes after its first runs.
@@ -102,7 +106,7 @@ def _require_equal(
     samples = batch[0].shape[0]
     try:
         with quiet():
-            found = other(*batch)
+            found = other(*_copies(batch))
     except RuntimeError as error:
         raise TrialError(
             f"as TorchScript the model fails on a batch of {samples}: {first_line(error)}",

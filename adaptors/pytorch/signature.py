@@ -28,10 +28,12 @@ class Signature:
     Attributes:
         inputs: Name, dtype and shape of each, in the order of ``forward``.
         positional: How many of them, from the first, are passed by position; the others by name.
+        written: Whether the model writes into its inputs: it is then given copies.
     """
 
     inputs: tuple[TensorSpec, ...]
     positional: int
+    written: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +57,8 @@ class Signature:
             DataError: See `bind`.
         """
         arrays = self._ordered(inputs)
-        return tuple(_tensor(spec, array) for spec, array in zip(self.inputs, arrays, strict=True))
+        tensors = tuple(_tensor(spec, array) for spec, array in zip(self.inputs, arrays, strict=True))
+        return tuple(t.clone() for t in tensors) if self.written else tensors
 
     def split(self, tensors: Sequence[Tensor]) -> Arguments:
         """Tensors in order as arguments for ``forward``."""
@@ -64,12 +67,16 @@ class Signature:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
-        return {"inputs": [spec_to_json(s) for s in self.inputs], "positional": self.positional}
+        return {
+            "inputs": [spec_to_json(s) for s in self.inputs],
+            "positional": self.positional,
+            "written": self.written,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Signature:
         """Rebuild from `to_json`."""
-        return cls(tuple(spec_from_json(s) for s in data["inputs"]), int(data["positional"]))
+        return cls(tuple(spec_from_json(s) for s in data["inputs"]), int(data["positional"]), bool(data["written"]))
 
     def _ordered(self, inputs: Inputs) -> list[Any]:
         if isinstance(inputs, Mapping):

@@ -9,6 +9,7 @@ from small_torch import inputs_for, small_cnn, small_mlp
 from torch import nn
 
 from autoq.adaptors.pytorch import artifact
+from autoq.adaptors.pytorch.compile import export
 from autoq.adaptors.pytorch.floats import BF16, COMPILE, FLOAT_RECIPES, float_candidate, float_recipes
 from autoq.adaptors.pytorch.model import load
 from autoq.adaptors.pytorch.profile import profile_modules
@@ -178,6 +179,17 @@ def test_a_model_that_cannot_be_captured_names_its_line():
     candidate = float_candidate(model, Plan({}, (COMPILE,)), OPTIONS)
     with pytest.raises(TrialError, match=r"small_torch.py:\d+: torch.export cannot capture the model"):
         candidate.compiled()
+
+
+def test_a_batch_that_cannot_vary_is_that_of_the_data():
+    class Whole(nn.Module):
+        def forward(self, x):
+            return x.reshape(5, -1) * x.mean(dim=0)
+
+    model = model_of(Whole().eval(), inputs_for("small_mlp", 5))
+    _, inputs, notes = export(Whole(), model)
+    assert inputs[0].shape == (5, 16)
+    assert notes[0].startswith("compiled for batches of exactly 5: ")
 
 
 def test_without_a_compiler_nothing_compiled_is_tried(mlp, monkeypatch):

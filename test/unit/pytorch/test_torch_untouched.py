@@ -96,3 +96,21 @@ def test_quiet_drops_what_this_thread_prints_and_no_other(capsys):
         other.start()
         other.join()
     assert capsys.readouterr().err == "live view\n"
+
+
+def test_a_model_that_writes_into_its_inputs_gets_copies(tmp_path):
+    class InPlace(torch.nn.Module):
+        def forward(self, x):
+            return x.mul_(2).relu_()
+
+    images = IMAGES.copy()
+    model = load(ModelSource(InPlace().eval(), example=lambda: images))
+    assert model.signature.written
+    candidate = float_candidate(model, FP32_PLAN, RunOptions(1))
+    artifact.save(candidate, tmp_path, "pytorch_eager")
+    loaded = artifact.load_artifact(tmp_path, RunOptions(1))
+    expected = np.maximum(2 * IMAGES, 0)
+    assert np.array_equal(candidate.predict(images)["output"], expected)
+    assert np.array_equal(loaded.predict(images)["output"], expected)
+    assert np.array_equal(images, IMAGES)
+    assert not load(ModelSource(small_cnn(), example=lambda: images)).signature.written
