@@ -154,7 +154,8 @@ def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantit
     place: float | None = 1.0
     if trial.number != 0:
         if quantity is Quantity.SIZE:
-            place = trial.size_bytes / document.model.size_bytes if trial.size_bytes else None
+            base = document.baseline.size_bytes or document.model.size_bytes
+            place = trial.size_bytes / base if trial.size_bytes else None
         else:
             place = latency.ratio.value if latency is not None else None
             if latency is not None and not latency.estimated:

@@ -43,7 +43,11 @@ def compared(document: ReportDocument) -> list[Compared]:
         rows += [_compared_forms(before, after) for before, after in pairs]
     latency = document.latency_of(shown) if shown is not None else None
     rows.append(_compared_latency(base.latency, latency))
-    rows.append(_compared_bytes("size on disk", document.model.size_bytes, shown.size_bytes if shown else None))
+    rows.append(
+        _compared_bytes(
+            "size on disk", base.size_bytes or document.model.size_bytes, shown.size_bytes if shown else None
+        )
+    )
     if {"fp32", "best"} <= document.memory.keys():
         rows.append(_compared_bytes("peak memory", document.memory["fp32"], document.memory["best"]))
     spent, own = compile_time(document, base), compile_time(document, shown)

@@ -164,9 +164,11 @@ def score_baseline(
         return found, {Split.TUNE: tune, Split.HELD_OUT: ledger.held_out(FP32_PLAN) or {}}
     number, _ = ledger.start(proposal)
     known, held_out = ledger.known(FP32_PLAN), description.samples.get(Split.HELD_OUT, 0)
-    scored = Evaluated(known.records, {}, description.size_bytes, FP32_PLAN, known.latency)
+    size = known.size_bytes or description.size_bytes
+    scored = Evaluated(known.records, {}, size, FP32_PLAN, known.latency)
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
         scored = _scored_baseline(desk, Split.TUNE, description.samples[Split.TUNE], LatencyEffort.QUICK)
+        size = scored.size_bytes if "compile" in scored.seconds else description.size_bytes
     with _of_fp32("tune samples"):
         scores = judge.baseline_scores(scored.records)
     judge.check_baseline(scores, scored.records)
@@ -184,7 +186,7 @@ def score_baseline(
         TrialState.COMPLETE,
         scores,
         scored.latency,
-        description.size_bytes,
+        size,
         objective=1.0,
         seconds=scored.seconds,
         realized=FP32_PLAN,
@@ -312,7 +314,8 @@ class Session:
 
     def objective_of(self, trial: Trial, latency: Latency | None) -> float | None:
         """The weighted cost of a trial with this latency, relative to fp32."""
-        size = trial.size_bytes / self.description.size_bytes if trial.size_bytes else None
+        base_size = self.baseline.size_bytes or self.description.size_bytes
+        size = trial.size_bytes / base_size if trial.size_bytes else None
         memory = None
         if self._memory_counts and trial.memory_bytes is not None:
             base = self.desk.peak_memory(FP32_PLAN)

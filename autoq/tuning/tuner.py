@@ -28,6 +28,9 @@ from autoq.tuning.outcome import STOPPED, TuningListener, TuningOutcome
 from autoq.tuning.rivals import rivals
 from autoq.tuning.session import Desk, Session, Stopped, score_baseline
 
+_RIVALS_SHARE = 0.5
+"""Of the time a job has, after which no further rival is begun: the search needs the rest."""
+
 
 @dataclass(frozen=True)
 class TuningSettings:
@@ -173,17 +176,19 @@ class Tuner:
             return strategy, STOPPED
 
     def _try_rivals(self, session: Session, before: float) -> list[Trial]:
-        """What needs no quantization, while there is time; such trials do not count as trials of the search."""
-        desk, started = self._desk, time.monotonic()
+        """What needs no quantization, in half of the time at most; such trials do not count as trials of the search."""
+        desk, started, limit = self._desk, time.monotonic(), self._settings.budget.timeout
         found: list[Trial] = []
         asked = rivals(session.space.float_recipes)
         if not asked:
             return found
         with desk.phase("rivals"):
             for proposal in asked:
-                over = self._settings.budget.spent(0, before + time.monotonic() - started, passed=False)
-                if over is not None and session.ledger.find(proposal) is None:
-                    session.notes.append(f"there was no time left to try {proposal.note}")
+                spent = before + time.monotonic() - started
+                if limit is not None and spent >= _RIVALS_SHARE * limit and session.ledger.find(proposal) is None:
+                    session.notes.append(
+                        f"{proposal.note} was not tried: the other rivals in float took half of the {limit:g} seconds"
+                    )
                     continue
                 found.append(session.trial(proposal))
         return found

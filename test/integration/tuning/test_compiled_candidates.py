@@ -14,7 +14,7 @@ from autoq.run import replay_bundle, run_job
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.testing.toy import best_plan
-from autoq.testing.toy_candidate import ToyReference
+from autoq.testing.toy_candidate import ToyCandidate, ToyReference
 from autoq.tuning.assemble import settings_of, workbench_of
 from autoq.tuning.outcome import SilentListener
 from autoq.tuning.tuner import Tuner
@@ -195,3 +195,20 @@ def test_a_bundle_replays(tmp_path):
     assert replayed.same_plan
     assert replayed.same_scores
     assert replayed.differences == ()
+
+
+def test_sizes_are_compared_with_what_is_deployed_of_fp32(tmp_path, monkeypatch):
+    real = ToyReference.compiled
+
+    def heavy(self):
+        candidate = real(self)
+        candidate.__class__ = Heavy
+        return candidate
+
+    class Heavy(ToyCandidate):
+        size_bytes = property(lambda self: 1_000_000 + ToyCandidate.size_bytes.fget(self))
+
+    monkeypatch.setattr(ToyReference, "compiled", heavy)
+    outcome = tune(toy_job.write_job(tmp_path, compiled((0.01,) * 4)))
+    assert outcome.baseline.size_bytes == 1_004_000
+    assert outcome.best.size_bytes == 1_001_000
