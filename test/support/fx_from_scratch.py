@@ -93,7 +93,7 @@ def grids(converted: GraphModule) -> list[tuple[str, Any]]:
 
 
 def _grids(converted: GraphModule) -> Iterator[tuple[str, Any]]:
-    modules: Mapping[str, nn.Module] = dict(converted.named_modules())
+    modules: Mapping[str, nn.Module] = dict(converted.named_modules(remove_duplicate=False))
     for node in converted.graph.nodes:
         if node.op == "call_module":
             module: Any = modules[node.target]
