@@ -1,4 +1,4 @@
-"""What the compiler makes of a plan: kernels for every op, outputs of the reference, a faithful account of what runs."""
+"""What the compiler makes of a plan: kernels for every op, outputs of the reference, a true account of what runs."""
 
 from __future__ import annotations
 
