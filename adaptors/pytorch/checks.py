@@ -14,11 +14,12 @@ _TRAINING_ONLY = (_NormBase, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3
 
 
 def check_weights(module: nn.Module) -> None:
-    """Every weight is a float32 (or integer) tensor in main memory.
+    """Every parameter is a float32 (or integer) tensor, and every parameter and buffer is in main memory.
 
     Raises:
         ModelError: One is on the meta device or a GPU, complex, or of half or double precision; names it.
     """
+    parameters = {path for path, _ in module.named_parameters()}
     for path, tensor in tensors_of(module):
         if tensor.device.type == "meta":
             raise ModelError(
@@ -33,6 +34,8 @@ def check_weights(module: nn.Module) -> None:
         kind = str(tensor.dtype).removeprefix("torch.")
         if tensor.is_quantized:
             raise ModelError("this weight is quantized already", where=path, hint="tune the fp32 model it was made of")
+        if path not in parameters:
+            continue  # a table of angles may well be complex, or double
         if tensor.is_complex():
             raise ModelError(
                 f"this weight is complex ({kind}), and there are no quantized kernels for complex numbers",

@@ -125,16 +125,28 @@ def quiet() -> Iterator[None]:
 
     Such tools run the model's code in ways it was not written for; what it warns of when it really runs is not touched.
     """
-    logger, level, stderr = logging.getLogger("torch"), logging.getLogger("torch").level, sys.stderr
-    logger.setLevel(logging.ERROR)
+    stderr = sys.stderr
     sys.stderr = _Mute(stderr)  # the exporter prints the graph of a model it cannot capture
     try:
-        with warnings.catch_warnings():
+        with errors_only(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         sys.stderr = stderr
-        logger.setLevel(level)
+
+
+@contextmanager
+def errors_only() -> Iterator[None]:
+    """The framework logs nothing below an error, e.g. which of its optional libraries it does not find."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torchao")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _Mute(io.TextIOBase):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoq.adaptors.pytorch.execution import first_line
+from autoq.adaptors.pytorch.guard import errors_only
 from autoq.adaptors.pytorch.program import is_program, load_program
 from autoq.adaptors.pytorch.weights import load_weights
 from autoq.core.adaptor import ModelSource
@@ -102,7 +103,8 @@ def _shapes(program: torch.export.ExportedProgram) -> tuple[tuple[int | None, ..
 
 
 def _of_factory(name: str, arguments: Mapping[str, Any]) -> Read:
-    made = _call(name, load_function(name), arguments)
+    with errors_only():  # transformers imports torchao, which says what it cannot load
+        made = _call(name, load_function(name), arguments)
     if isinstance(made, nn.Module) and not isinstance(made, torch.jit.ScriptModule):
         # Nobody else holds it, and a job file has no place to say eval().
         return Read(made.eval(), MODULE)

@@ -40,10 +40,16 @@ def test_complex_weights():
     assert refusal(module, "small_mlp").startswith("2.weight: this weight is complex")
 
 
-def test_buffers_are_checked_too():
+def test_buffers_on_the_meta_device():
     module = small_mlp()
-    module.register_buffer("table", torch.zeros(2, dtype=torch.float16), persistent=False)
-    assert refusal(module, "small_mlp").startswith("table: this weight is float16")
+    module.register_buffer("table", torch.zeros(2, device="meta"), persistent=False)
+    assert refusal(module, "small_mlp").startswith("table: this weight is on the meta device")
+
+
+def test_tables_of_complex_numbers_are_no_weights():
+    module = small_mlp()
+    module.register_buffer("angles", torch.zeros(2, dtype=torch.complex64))
+    assert load(ModelSource(module, example=lambda: inputs_for("small_mlp"))).calls
 
 
 def test_batch_norm_in_training_mode():

@@ -64,6 +64,10 @@ def package(tmp_path, monkeypatch):
         "def mlp(width=32):\n"
         "    first, second = nn.Linear(16, width), nn.Linear(width, 32)\n"
         "    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(32, 10))\n"
+        "def chatty():\n"
+        "    import logging\n"
+        "    logging.getLogger('torchao').warning('Failed to load a library')\n"
+        "    return mlp()\n"
         "def text(): return 'no model'\n"
         "def broken(): raise OSError('no such checkpoint')\n"
     )
@@ -179,6 +183,11 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path):
 def test_a_factory_that_does_not_work_is_told(package, name, error, message):
     with pytest.raises(error, match=message):
         load(source(name))
+
+
+def test_what_libraries_say_of_themselves_is_not_told(package, capfd):
+    load(source(f"{package}:chatty"))
+    assert capfd.readouterr().err == ""
 
 
 def test_arguments_the_factory_does_not_take_are_told(package):
