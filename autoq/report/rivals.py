@@ -17,7 +17,7 @@ class RivalRow:
 
     Attributes:
         name: What it is.
-        latency: Of one run: the ratio, which is measured in pairs, times the baseline's latency.
+        latency: Of one run; for rivals the ratio, which is measured in pairs, times the baseline's latency.
         ratio: To the baseline, with interval.
         scores: Each metric's score.
         losses: Each metric's loss; empty for the baseline.
@@ -53,7 +53,10 @@ def rival_rows(document: ReportDocument) -> list[RivalRow]:
 
 def _row(document: ReportDocument, trial: Trial, name: str) -> RivalRow:
     latency, best = document.latency_of(trial), document.best
-    seconds = None if latency is None or latency.estimated else latency.ratio.value * _base_seconds(document)
+    shown = document.shown is not None and trial.number == document.shown.number
+    seconds = None
+    if latency is not None and not latency.estimated:
+        seconds = latency.seconds if shown else latency.ratio.value * _base_seconds(document)
     verdict = "chosen" if best is not None and trial.number == best.number else trial_verdict(trial)
     compiling = compile_time(document, trial)
     return RivalRow(

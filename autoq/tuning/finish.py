@@ -102,11 +102,7 @@ def _fully_scored(session: Session) -> list[Trial]:
 
 def _accepted(session: Session, trials: Sequence[Trial]) -> list[Trial]:
     """Plans that keep the promise and are, or by the uncertainty of a quick measurement may be, better than fp32."""
-    better = (
-        t
-        for t in trials
-        if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1
-    )
+    better = (t for t in trials if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1)
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
 
 
@@ -133,7 +129,7 @@ def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
             found.append(trial)
             continue
         tried += 1
-        deployed = session.trial(Proposal(trial.plan, note="finalist, as deployed", deployed=True))
+        deployed = session.trial(Proposal(trial.plan, note=f"trial {trial.number}, as deployed", deployed=True))
         if deployed.accepted:
             found.append(deployed)
         else:

@@ -48,7 +48,7 @@ def compiled_route(maker):
     first = first.with_(reference=True, seconds={**first.seconds, "compile": 18.0})
     guess = maker.trial(3, other, 0.001, 0.4, "first 8 ops → float")
     guess = guess.with_(reference=True, latency=replace(guess.latency, estimated=True, rounds=0))
-    final = maker.trial(4, plan, 0.005, 0.3, "finalist, as deployed")
+    final = maker.trial(4, plan, 0.005, 0.3, "trial 2, as deployed")
     final = final.with_(proposal=replace(final.proposal, deployed=True))
     trials = [base, rival(maker, 1, (EAGER,), "eager fp32", ratio=2.1), first, guess, final]
     return maker.document(trials, best=4, full_latencies={})
