@@ -1,0 +1,1 @@
+"""Examples of the PyTorch route that works module by module."""
