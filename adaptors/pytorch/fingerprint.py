@@ -55,6 +55,6 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, _PLAIN) or (isinstance(value, tuple | list) and all(isinstance(v, _PLAIN) for v in value))
 
 
-def _memory(tensor: Tensor) -> bytes:
+def _memory(tensor: Tensor) -> memoryview:
     flat = tensor.detach().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    return memoryview(flat.view(torch.uint8).numpy())
