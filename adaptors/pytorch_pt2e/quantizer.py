@@ -81,8 +81,9 @@ class PlanQuantizer(X86InductorQuantizer):  # type: ignore[misc]
     def _mark(self, op: GraphOp, nodes: Mapping[str, fx.Node], precision: OpPrecision) -> None:
         node = nodes[op.node]
         weight, activation = precision.weight, precision.activation
-        assert weight is not None
-        assert activation is not None
+        offered = precision.mode is Mode.STATIC or (precision.mode is Mode.DYNAMIC and op.type == "Linear")
+        if op.weight is None or op.reason or not offered or weight is None or activation is None:
+            raise TrialError(f"the compiler has no {precision.mode} int8 kernel for this {op.type}", where=op.id)
         read = nodes[op.operands[0]]
         if precision.mode is Mode.DYNAMIC:
             spec: QuantizationSpecBase = dynamic_spec(activation)

@@ -18,6 +18,7 @@ from autoq.core.batch import Batch
 from autoq.core.capability import Recipe
 from autoq.core.errors import AutoqError, DataError, ModelError, TrialError
 from autoq.core.plan import FP32_PLAN, Plan
+from autoq.core.precision import Mode
 
 IMAGE = np.zeros((2, 3, 16, 16), np.float32)
 
@@ -147,3 +148,18 @@ def test_plans_that_cannot_be_built(op: str | None, recipes: tuple[Recipe, ...],
     plan = Plan({op: held.table["fc"].precisions[0]} if op else {}, recipes)
     with pytest.raises(TrialError, match=says):
         ADAPTOR.apply(held.model, plan, None, RunOptions(threads=1))
+
+
+@pytest.mark.parametrize(("name", "op"), [("small_unet", "up"), ("small_lstm", "lstm")])
+def test_ops_without_a_kernel_are_refused(name: str, op: str) -> None:
+    held, linear = small(name), small("small_mlp").table["0"].precisions[0]
+    with pytest.raises(TrialError, match="no static int8 kernel") as caught:
+        ADAPTOR.apply(held.model, Plan({op: linear}), held.calibration, RunOptions(threads=1))
+    assert caught.value.where == op
+
+
+def test_dynamic_convolutions_are_refused() -> None:
+    held = small("small_cnn")
+    dynamic = next(p for p in small("small_mlp").table["0"].precisions if p.mode is Mode.DYNAMIC)
+    with pytest.raises(TrialError, match="no dynamic int8 kernel"):
+        ADAPTOR.apply(held.model, Plan({"conv1": dynamic}), held.calibration, RunOptions(threads=1))
