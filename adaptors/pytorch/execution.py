@@ -15,7 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from autoq.core.errors import ModelError
 
 OUTPUT = "<output>"
-"""Consumer of what the model returns."""
+"""Name of the last step, which takes what the model returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,6 @@ class Execution:
         order: Paths of the leaf modules that ran, by their first call.
         calls: How often each of them was called.
         sources: For each, the leaf modules whose results reach it, through functionals and tensor methods as well.
-        consumers: Who takes the very tensor that a leaf module returns, each once: the path of a leaf module, the name
-            of a tensor function (``aten.add.Tensor``), or `OUTPUT`.
         steps: Every call in order; the last takes what the model returns.
         lent: Leaf modules whose parameters are used outside of them as well (by an owner that reads ``child.weight``).
         reads_values: Whether Python looked at the value of a tensor: the way through may depend on the data.
@@ -55,7 +53,6 @@ class Execution:
     order: tuple[str, ...] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    consumers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     lent: frozenset[str] = frozenset()
     reads_values: bool = False
@@ -146,10 +143,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._inside = 0
         self._calls: dict[str, int] = {}
         self._sources: dict[str, dict[str, None]] = {}
-        self._consumers: dict[str, dict[str, None]] = {}
-        # The leaf modules behind each tensor, and the one that returned this very tensor.
-        self._origins = WeakTensorKeyDictionary()
-        self._makers = WeakTensorKeyDictionary()
+        self._origins = WeakTensorKeyDictionary()  # the leaf modules behind each tensor
 
     def entering(self, path: str, leaf: bool) -> Any:
         def hook(_module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -159,7 +153,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
                 self._calls[path] = self._calls.get(path, 0) + 1
                 sources = self._sources.setdefault(path, {})
                 sources.update(dict.fromkeys(self._origins_of(tensors)))
-                self.consumed(tensors, path)
                 self._taken = self._numbered(tensors)
             self._inside += leaf
 
@@ -173,21 +166,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
                 tensors = [t for t in tree_leaves(_plain(result)) if isinstance(t, Tensor)]
                 for tensor in tensors:
                     self._origins[tensor] = (path,)
-                    self._makers[tensor] = path
                 self._steps.append(Step(path, True, self._taken, self._numbered(tensors)))
 
         return hook
 
-    def consumed(self, tensors: Sequence[Any], consumer: str) -> None:
-        """Note who takes tensors that modules returned."""
-        for tensor in tensors:
-            maker = self._makers.get(tensor) if isinstance(tensor, Tensor) else None
-            if maker is not None:
-                self._consumers.setdefault(maker, {})[consumer] = None
-
     def returned(self, tensors: Sequence[Tensor]) -> None:
         """Note what the model returns."""
-        self.consumed(tensors, OUTPUT)
         self._steps.append(Step(OUTPUT, False, self._numbered(tensors), ()))
 
     def execution(self) -> Execution:
@@ -196,7 +180,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             tuple(self._calls),
             dict(self._calls),
             {path: tuple(found) for path, found in self._sources.items()},
-            {path: tuple(self._consumers.get(path, ())) for path in self._calls},
             tuple(self._steps),
             frozenset(self._lent),
             self._reads_values,
@@ -212,13 +195,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         result = func(*args, **(kwargs or {}))
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
         self._steps.append(Step(str(func), False, taken, self._numbered(outputs)))
-        self.consumed(inputs, str(func))
         origins = tuple(dict.fromkeys(self._origins_of(inputs)))
         if origins:
             for tensor in outputs:
-                # In place, the tensor is no longer what the module returned.
                 self._origins[tensor] = origins
-                self._makers.pop(tensor, None)
         return result
 
     def _numbered(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:

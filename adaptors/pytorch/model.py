@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -119,11 +119,6 @@ def _load(source: ModelSource) -> TorchModel:
         execution=ran.execution,
         notes=notes,
     )
-
-
-def dataflow(model: TorchModel, ops: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Which of the named leaf modules feeds which, in execution order; see `Execution.edges`."""
-    return model.execution.edges(frozenset(ops))
 
 
 def _fixed(spec: TensorSpec, shape: tuple[int | None, ...]) -> TensorSpec:

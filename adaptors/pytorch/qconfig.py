@@ -20,9 +20,6 @@ from autoq.core.precision import DType, Granularity, Mode, Observer, OpPrecision
 STORAGE = {DType.INT8: torch.qint8, DType.UINT8: torch.quint8}
 """Quantized tensor types of the eager and FX kernels."""
 
-PLAIN = {DType.INT8: torch.int8, DType.UINT8: torch.uint8}
-"""Integer types of decomposed graphs (PT2E)."""
-
 
 def qconfig_of(precision: OpPrecision) -> QConfig | None:
     """The configuration eager and FX quantization take; None for a float precision.
@@ -45,12 +42,11 @@ def qconfig_of(precision: OpPrecision) -> QConfig | None:
             return None
 
 
-def activation_observer(quant: TensorQuant, *, plain: bool = False) -> Any:
+def activation_observer(quant: TensorQuant) -> Any:
     """A MinMax observer class (with arguments bound) for an activation: whole range, never reduced.
 
     Args:
         quant: uint8 asymmetric or int8 symmetric, per tensor; its observer does not matter here.
-        plain: Integer types of decomposed graphs instead of quantized tensor types.
 
     Raises:
         TrialError: Another granularity or type.
@@ -60,27 +56,26 @@ def activation_observer(quant: TensorQuant, *, plain: bool = False) -> Any:
     bottom, top = grid_limits(quant)
     symmetric = quant.scheme is Scheme.SYM
     return MinMaxObserver.with_args(
-        dtype=(PLAIN if plain else STORAGE)[quant.dtype],
+        dtype=STORAGE[quant.dtype],
         qscheme=torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         quant_min=bottom,
         quant_max=top,
     )
 
 
-def weight_observer(quant: TensorQuant, *, axis: int = 0, plain: bool = False) -> Any:
+def weight_observer(quant: TensorQuant, *, axis: int = 0) -> Any:
     """The framework's own MinMax observer class (with arguments bound) for a weight.
 
     Args:
         quant: int8 symmetric, per tensor or per channel.
         axis: Channel axis.
-        plain: Integer types of decomposed graphs instead of quantized tensor types.
 
     Raises:
         TrialError: Anything else.
     """
     if quant.dtype is not DType.INT8 or quant.scheme is not Scheme.SYM or quant.observer is not Observer.MINMAX:
         raise TrialError(f"PyTorch quantizes weights to int8, symmetric, by minmax, not {quant.label}")
-    dtype = (PLAIN if plain else STORAGE)[quant.dtype]
+    dtype = STORAGE[quant.dtype]
     if quant.granularity is Granularity.PER_CHANNEL:
         return PerChannelMinMaxObserver.with_args(
             dtype=dtype, qscheme=torch.per_channel_symmetric, quant_min=-128, quant_max=127, ch_axis=axis

@@ -4,7 +4,7 @@ from small_torch import inputs_for, small_cnn, small_detector, small_transformer
 from torch import nn
 
 from autoq.adaptors.pytorch.execution import OUTPUT, record
-from autoq.adaptors.pytorch.model import dataflow, load
+from autoq.adaptors.pytorch.model import load
 from autoq.core.adaptor import ModelSource
 from autoq.core.errors import ModelError
 
@@ -39,13 +39,17 @@ def called_twice():
 
 
 def test_edges_of_modules_called_twice_run_forward_only(called_twice):
-    assert dataflow(called_twice, ["first", "again", "fc"]) == (("first", "again"), ("first", "fc"), ("again", "fc"))
+    assert called_twice.execution.edges(["first", "again", "fc"]) == (
+        ("first", "again"),
+        ("first", "fc"),
+        ("again", "fc"),
+    )
 
 
 def test_edges_pass_through_modules_and_functions_that_are_not_ops():
     model = loaded("small_cnn", small_cnn)
     convolutions = [path for path in model.order if isinstance(model.module.get_submodule(path), nn.Conv2d)]
-    edges = dataflow(model, [*convolutions, "fc"])
+    edges = model.execution.edges([*convolutions, "fc"])
     assert ("layer1.0.depthwise", "layer1.0.pointwise") in edges
     assert ("conv1", "layer1.1.depthwise") in edges  # the residual connection of the first block
     assert ("conv2", "fc") in edges  # over a functional ReLU, a pool and flatten
@@ -54,15 +58,21 @@ def test_edges_pass_through_modules_and_functions_that_are_not_ops():
 
 def test_attention_joins_query_key_and_value():
     model = loaded("small_transformer", small_transformer)
-    found = [a for a, b in dataflow(model, model.order) if b == "layers.0.attention.output"]
+    found = [a for a, b in model.execution.edges(model.order) if b == "layers.0.attention.output"]
     assert found == [f"layers.0.attention.{name}" for name in ("query", "key", "value")]
 
 
-def test_consumers_tell_modules_functions_and_outputs_apart():
-    consumers = loaded("small_detector", small_detector).execution.consumers
-    assert consumers["stem.2"] == ("down.0", "classes.0", "boxes.0")
-    assert consumers["classes.0"] == (OUTPUT,)
-    assert loaded("small_cnn", small_cnn).execution.consumers["conv2"] == ("aten.relu.default",)
+def takers(execution, path):
+    """Who takes the very tensor that a module returns."""
+    (made,) = (step.outputs for step in execution.steps if step.name == path)
+    return [step.name for step in execution.steps if set(step.inputs) & set(made)]
+
+
+def test_steps_tell_modules_functions_and_outputs_apart():
+    detector = loaded("small_detector", small_detector).execution
+    assert takers(detector, "stem.2") == ["down.0", "classes.0", "boxes.0"]
+    assert takers(detector, "classes.0") == [OUTPUT]
+    assert takers(loaded("small_cnn", small_cnn).execution, "conv2") == ["aten.relu.default"]
 
 
 def test_an_in_place_function_ends_what_a_module_returned():
@@ -78,7 +88,7 @@ def test_an_in_place_function_ends_what_a_module_returned():
             return self.norm(y)
 
     _, execution = record(InPlace().eval(), (torch.ones(2, 3, 4, 4),), {})
-    assert execution.consumers["conv"] == ("aten.add_.Tensor",)
+    assert takers(execution, "conv") == ["aten.add_.Tensor"]
     assert execution.edges(["conv", "norm"]) == (("conv", "norm"),)
 
 
