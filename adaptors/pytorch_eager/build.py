@@ -11,15 +11,17 @@ import torch
 from torch import nn
 
 from autoq.adaptors.pytorch.qconfig import activation_observer
-from autoq.adaptors.pytorch.statistics import filled_observer
+from autoq.adaptors.pytorch.statistics import filled_observer, range_of
 from autoq.adaptors.pytorch_eager.base import Base, with_replaced
 from autoq.adaptors.pytorch_eager.convert import quantized_module
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
 from autoq.adaptors.pytorch_eager.leaves import Bf16Leaf, DynamicLeaf, EmbeddingLeaf, StaticLeaf
 from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
-from autoq.core.precision import Mode, OpPrecision, TensorQuant
+from autoq.core.precision import DType, Mode, OpPrecision, Scheme, TensorQuant
 from autoq.core.statistics import Calibration
+
+_ACTIVATIONS = ((DType.UINT8, Scheme.ASYM), (DType.INT8, Scheme.SYM))
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,27 @@ def _grids(base: Base, plan: Plan, calibration: Calibration | None) -> Mapping[t
         for tensor in (op.source, op.result):
             key = (tensor, precision.activation)
             if key not in found:
-                observer = activation_observer(precision.activation)()
-                filled: Any = filled_observer(observer, calibration, tensor, precision.activation)
-                scale, zero_point = filled.calculate_qparams()
-                found[key] = Grid(float(scale), int(zero_point))
+                found[key] = _grid(calibration, tensor, precision.activation)
     return found
+
+
+def _grid(calibration: Calibration | None, tensor: str, quant: TensorQuant) -> Grid:
+    if quant.scheme is Scheme.SYM:
+        # The kernels take uint8 only: int8 around zero is carried as uint8 around 128.
+        reach = max(range_of(calibration, tensor, quant))
+        return Grid(max(reach / 127, torch.finfo(torch.float32).eps), 128)
+    observer = activation_observer(quant)()
+    filled: Any = filled_observer(observer, calibration, tensor, quant)
+    scale, zero_point = filled.calculate_qparams()
+    return Grid(float(scale), int(zero_point))
 
 
 def _static(
     base: Base, op: EagerOp, precision: OpPrecision, grids: Mapping[tuple[str, TensorQuant], Grid]
 ) -> StaticLeaf:
     assert precision.activation is not None
-    if precision.activation.dtype.value != "uint8":
-        raise TrialError("eager PyTorch quantizes activations to uint8", where=op.id)
+    if (precision.activation.dtype, precision.activation.scheme) not in _ACTIVATIONS:
+        raise TrialError("eager PyTorch quantizes activations to asymmetric uint8 or symmetric int8", where=op.id)
     module = quantized_module(base, op, precision)
     entry, result = grids[op.source, precision.activation], grids[op.result, precision.activation]
     module.scale, module.zero_point = result.scale, result.zero_point

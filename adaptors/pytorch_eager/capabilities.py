@@ -115,11 +115,12 @@ def _precisions(name: str, rule: Mapping[str, Any]) -> tuple[tuple[OpPrecision, 
 
 
 def _quantized(name: str, mode: Mode, entry: str | list[str]) -> OpPrecision:
-    granularity, observer = (entry, "minmax") if isinstance(entry, str) else entry
+    granularity, observer, scheme = (entry, "minmax", "asym") if isinstance(entry, str) else entry
     if name == "Embedding":
         return OpPrecision(mode, TensorQuant(DType.UINT8, Scheme.ASYM, Granularity(granularity)))
     weight = TensorQuant(DType.INT8, Scheme.SYM, Granularity(granularity))
-    return OpPrecision(mode, weight, TensorQuant(DType.UINT8, Scheme.ASYM, observer=Observer(observer)))
+    dtype = DType.INT8 if scheme == Scheme.SYM else DType.UINT8
+    return OpPrecision(mode, weight, TensorQuant(dtype, Scheme(scheme), observer=Observer(observer)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

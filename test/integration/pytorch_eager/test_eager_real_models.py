@@ -20,13 +20,14 @@ from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.batch import Batch
 from autoq.core.capability import CapabilityTable
 from autoq.core.plan import FP32_PLAN, Plan
-from autoq.core.precision import Mode, Observer
+from autoq.core.precision import DType, Mode, Scheme, TensorQuant
 from autoq.core.space import Space, SpaceRules
 from autoq.core.statistics import Calibration
 from examples.efficientnet import published
 from examples.pytorch import models
 
 _ADAPTOR = EagerAdaptor()
+_OBSERVED = TensorQuant(DType.UINT8, Scheme.ASYM)  # what the framework's MinMax observers make
 _ONE_THREAD = RunOptions(threads=1)
 _STATIC = SpaceRules(modes=(Mode.STATIC,))
 
@@ -123,12 +124,7 @@ def test_full_and_mixed_plans_equal_the_frameworks_own_calibration(name: str) ->
     _require_identical(name, full.with_precisions({last.op.id: last.precisions[-1]}))
     rng = np.random.default_rng(1)
     choices = {
-        row.op.id: [
-            p
-            for p in row.precisions
-            if p.mode in (Mode.DYNAMIC, Mode.FP32)
-            or (p.activation is not None and p.activation.observer is Observer.MINMAX)
-        ]
+        row.op.id: [p for p in row.precisions if p.mode in (Mode.DYNAMIC, Mode.FP32) or (p.activation == _OBSERVED)]
         for row in table
     }
     _require_identical(name, Plan({op: ps[rng.integers(len(ps))] for op, ps in choices.items()}))

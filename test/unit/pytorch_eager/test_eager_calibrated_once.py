@@ -20,13 +20,14 @@ from autoq.adaptors.pytorch_eager.base import base_of
 from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.capability import CapabilityTable
 from autoq.core.plan import Plan
-from autoq.core.precision import Mode, Observer, OpPrecision
+from autoq.core.precision import DType, Mode, OpPrecision, Scheme, TensorQuant
 from autoq.core.space import Space
 from autoq.core.statistics import Calibration
 
 MODELS = ("small_mlp", "small_cnn", "small_transformer", "small_lstm", "small_unet", "small_detector", "called_twice")
 
 _ADAPTOR = EagerAdaptor()
+_OBSERVED = TensorQuant(DType.UINT8, Scheme.ASYM)  # what the framework's MinMax observers make
 
 
 @functools.cache
@@ -61,8 +62,7 @@ def _minmax(table: CapabilityTable) -> dict[str, list[OpPrecision]]:
         row.op.id: [
             p
             for p in row.precisions
-            if p.mode in (Mode.DYNAMIC, Mode.FP32)
-            or (p.mode is Mode.STATIC and p.activation is not None and p.activation.observer is Observer.MINMAX)
+            if p.mode in (Mode.DYNAMIC, Mode.FP32) or (p.mode is Mode.STATIC and p.activation == _OBSERVED)
         ]
         for row in table
     }

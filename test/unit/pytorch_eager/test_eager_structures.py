@@ -422,6 +422,17 @@ def test_a_convolution_that_does_something_else_stays_as_it_is() -> None:
     assert prepared.sqnr(prepared.full()) > 30
 
 
+def test_symmetric_activations_lie_around_the_middle_of_the_kernels_type() -> None:
+    prepared = Prepared(small_torch.small_mlp(), small_torch.inputs_for("small_mlp", 2))
+    precision = next(p for p in prepared.table["0"].precisions if p.label == "static s8s8 per_channel minmax sym")
+    candidate = prepared.apply(Plan({"0": precision}))
+    module: Any = candidate.native
+    seen = prepared.calibration.tensors["0.input"]
+    assert module[0].zero_point == module[0].quantized.zero_point == 128
+    assert module[0].scale == pytest.approx(max(-seen.minimum, seen.maximum) / 127)
+    assert prepared.sqnr(candidate) > 30
+
+
 # -- bf16, errors ------------------------------------------------------------------------------------------------------
 
 
