@@ -39,6 +39,8 @@ PASS_THROUGH = frozenset(
 )
 
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm", "LSTM"})
+# Other runtimes have 8-bit kernels for them.
+_ELSEWHERE = frozenset({"ConvTranspose"})
 _ELEMENTWISE = frozenset({"Add", "Mul"})
 _UNARY = frozenset({"Sigmoid", "LeakyRelu", "Softmax", "AveragePool", "GlobalAveragePool"})
 _TINY = 1e-30
@@ -123,7 +125,7 @@ def find_ops(graph: Graph, also: Container[str] = ()) -> Fusion:
 
     Args:
         graph: The graph.
-        also: Types that ONNX Runtime has no 8-bit kernel for, and another runtime has: ``ConvTranspose``.
+        also: Types to find that only other runtimes have 8-bit kernels for; what is found anyway may be named too.
     """
     taken: set[int] = set()
     ops: list[FusedOp] = []
@@ -185,7 +187,7 @@ def _padding(graph: Graph, node: NodeProto) -> float | None:
 
 
 def _op(graph: Graph, index: int, node: NodeProto, also: Container[str]) -> FusedOp | None:
-    if node.op_type in _WEIGHTED or node.op_type in also:
+    if node.op_type in _WEIGHTED or (node.op_type in _ELSEWHERE and node.op_type in also):
         found = _weighted(graph, node)
         if found is None:
             return None

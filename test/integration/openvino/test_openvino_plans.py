@@ -36,6 +36,11 @@ def test_everything_asked_for_is_realized(cnn: Any) -> None:
     assert cnn.apply(cnn.full_plan()).realized == cnn.full_plan()
 
 
+def test_every_type_of_op_is_in_the_table(cnn: Any) -> None:
+    types = [row.op.type for row in cnn.table if len(row.precisions) > 1]
+    assert types == ["Conv", "Conv", "Conv", "Add", "Conv", "GlobalAveragePool", "Gemm"]
+
+
 def test_matrix_products_of_a_transformer_run_in_8_bits(transformer: Any) -> None:
     assert set(transformer.apply(transformer.full_plan()).realized) >= {"query", "key", "output"}
 
