@@ -15,7 +15,7 @@ from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
 
 
-class _Positional(nn.Module):
+class _Positional(nn.Module):  # type: ignore[misc]
     """A graph that takes its inputs in order, called with some of them by name."""
 
     def __init__(self, graph: fx.GraphModule) -> None:

@@ -48,7 +48,7 @@ class PlanQuantizer(X86InductorQuantizer):  # type: ignore[misc]
         super().__init__()
         self._ops = ops
         self._plan = plan
-        self._observer = observer
+        self._observer: Hashable | None = observer
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Mark the graph's nodes with what `prepare_pt2e` is to observe."""
