@@ -116,9 +116,21 @@ def _weight_axis(graph: QdqGraph) -> Found:
         if graph.array(back.input[1]).size == 1:
             continue
         rank = graph.array(back.input[0]).ndim if back.input[0] in graph.constants else 2
-        axis = int(attribute_of(back, "axis", 1)) % rank
+        axis = _turned(graph, node.input[1], int(attribute_of(back, "axis", 1)) % rank, rank)
         if axis != wanted % rank:
             yield back.name, f"weight scales lie along axis {axis}; the output channels of {node.op_type} are {wanted}"
+
+
+def _turned(graph: QdqGraph, tensor: str, axis: int, rank: int) -> int:
+    """Where an axis of a dequantized weight lies in the tensor that is read, behind transpositions."""
+    orders = []
+    while (node := graph.producer.get(tensor)) is not None and node.op_type != DEQUANTIZE:
+        if node.op_type == "Transpose":
+            orders.append(list(attribute_of(node, "perm", ())))
+        tensor = node.input[0]
+    for order in reversed(orders):
+        axis = order.index(axis) if order else rank - 1 - axis
+    return axis
 
 
 def weight_axis(node: NodeProto) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def export(reference: Reference, model: TorchModel, file: Path, settings: Export
     program, notes = _program(reference.module, model, settings.opset)
     proto: ModelProto = program.model_proto
     named = _by_op(proto, reference.ops)
-    prepare(proto, integer_bias=settings.profile != "tensorrt")
+    prepare(proto, tensorrt=settings.profile == "tensorrt")
     _name_batch(proto)
     strip_metadata(proto)
     write(proto, file)
@@ -169,7 +169,7 @@ def _by_op(proto: ModelProto, ops: Sequence[Op]) -> dict[str, str]:
         return node.op_type != "MatMul" or (op.type == "Linear") == graph.has_weight(node)
 
     found: dict[str, str] = {}
-    places = (
+    places: tuple[Callable[[str, str], bool], ...] = (
         lambda op, at: at == op,
         lambda op, at: at.startswith(f"{op}."),  # a module that holds what is fused
         lambda op, at: at == op.rpartition(".")[0],

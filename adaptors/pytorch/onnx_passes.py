@@ -10,20 +10,41 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from autoq.adaptors.onnxrt.qdq import DEQUANTIZE, QUANTIZE, QdqGraph, attribute_of
 
+_MIDDLE = 128
 
-def prepare(proto: ModelProto, *, integer_bias: bool) -> None:
+
+def prepare(proto: ModelProto, *, tensorrt: bool) -> None:
     """Make an exported graph one that runtimes run in 8 bits; what it computes stays the same.
 
     Args:
         proto: Changed in place.
-        integer_bias: Store biases of quantized Gemm nodes in 32-bit integers, as ONNX Runtime wants them; TensorRT
-            takes float biases only.
+        tensorrt: Write what TensorRT takes: signed activations, float biases. Otherwise biases of quantized Gemm
+            nodes are 32-bit integers, as ONNX Runtime wants them.
     """
     fold_constants(proto)
+    fold_transposes(proto)
     merge_pairs(proto)
-    if integer_bias:
+    if tensorrt:
+        sign_activations(proto)
+    else:
         quantize_biases(proto)
     remove_unread(proto)
+
+
+def sign_activations(proto: ModelProto) -> None:
+    """Store uint8 grids around 128 as int8 grids around 0: the same numbers under other names."""
+    graph = QdqGraph(proto)
+    signed: dict[str, str] = {}
+    for node in graph.pairs():
+        zero_point = graph.zero_point(node)
+        if zero_point is None or zero_point.dtype != np.uint8 or not (zero_point == _MIDDLE).all():
+            continue
+        name = node.input[2]
+        if name not in signed:
+            signed[name] = f"{name}/signed"
+            zeros = np.zeros(zero_point.shape, np.int8)
+            proto.graph.initializer.append(numpy_helper.from_array(zeros, signed[name]))
+        node.input[2] = signed[name]
 
 
 def fold_constants(proto: ModelProto) -> None:
@@ -52,6 +73,27 @@ def _folded(node: NodeProto, inputs: list[NDArray[Any]]) -> NDArray[Any]:
         return np.clip(inputs[0], *inputs[1:]).astype(inputs[0].dtype)
     zero_point = inputs[2] if len(inputs) > 2 else np.zeros(inputs[1].shape, np.uint8)
     return _quantized(inputs[0], inputs[1], zero_point, int(attribute_of(node, "axis", 1)))
+
+
+def fold_transposes(proto: ModelProto) -> None:
+    """Store quantized weights the way round they are read, with their scales along the axis that holds them then."""
+    graph = QdqGraph(proto)
+    for node in graph.nodes:
+        back = graph.producer.get(node.input[0]) if node.op_type == "Transpose" else None
+        if back is None or back.op_type != DEQUANTIZE or back.input[0] not in graph.constants:
+            continue
+        if len(graph.consumers[back.output[0]]) > 1 or len(graph.consumers[back.input[0]]) > 1:
+            continue
+        stored = graph.array(back.input[0])
+        order = list(attribute_of(node, "perm", range(stored.ndim)[::-1]))
+        graph.constants[back.input[0]].CopyFrom(
+            numpy_helper.from_array(np.ascontiguousarray(stored.transpose(order)), back.input[0])
+        )
+        for attribute in back.attribute:
+            if attribute.name == "axis":
+                attribute.i = order.index(attribute.i % stored.ndim)
+        back.output[0] = node.output[0]
+        proto.graph.node.remove(node)
 
 
 def merge_pairs(proto: ModelProto) -> None:
@@ -124,16 +166,15 @@ def strip_metadata(proto: ModelProto) -> None:
         del function.metadata_props[:]
 
 
-def _quantized(
-    values: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], axis: int
-) -> NDArray[np.int8] | NDArray[np.uint8]:
+def _quantized(values: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], axis: int) -> NDArray[Any]:
     low, high = (-128, 127) if zero_point.dtype == np.int8 else (0, 255)
     shape = [1] * values.ndim
     if scale.size > 1:
         shape[axis] = scale.size
     divided = values.astype(np.float32) / scale.astype(np.float32).reshape(shape)
     stored = np.clip(np.rint(divided) + zero_point.astype(np.float32).reshape(shape), low, high)
-    return stored.astype(zero_point.dtype)
+    found: NDArray[Any] = stored.astype(zero_point.dtype)
+    return found
 
 
 def _same_grid(graph: QdqGraph, first: NodeProto, second: NodeProto) -> bool:

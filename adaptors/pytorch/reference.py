@@ -61,7 +61,7 @@ class TensorGrid:
         return back
 
 
-class StoredWeight(nn.Module):
+class StoredWeight(nn.Module):  # type: ignore[misc]
     """A weight in 8 bits, dequantized when it is asked for.
 
     Args:
@@ -101,7 +101,7 @@ class StoredWeight(nn.Module):
         return weight
 
 
-class ReferenceLeaf(nn.Module):
+class ReferenceLeaf(nn.Module):  # type: ignore[misc]
     """One statically quantized convolution or linear layer in float ops.
 
     Args:

@@ -13,6 +13,7 @@ from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.deployment import RUNTIMES, Deploying, Exporting, ExportSettings
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import Mode
+from autoq.core.profile import PROFILES
 from autoq.core.registry import make_adaptor
 from autoq.tuning.deployment.agreement import limit_of, worst
 
@@ -109,3 +110,18 @@ def test_a_plan_without_quantized_ops_is_the_float_model(tmp_path):
     found = make_adaptor("onnxrt_qdq").load_artifact(exported.file, ONE).predict(inputs)
     assert exported.quantized == frozenset()
     assert np.allclose(wanted["output"], found["output"], atol=1e-5)
+
+
+def test_a_plan_of_the_tensorrt_profile_keeps_its_rules(tmp_path):
+    adaptor = make_adaptor("pytorch_pt2e")
+    source = ModelSource(small_torch.small_cnn(), example=lambda: small_torch.inputs_for("small_cnn"))
+    model = adaptor.load(source)
+    table = adaptor.capabilities(model)
+    calibration = adaptor.calibrate(model, iter(small_torch.batches_for("small_cnn")), adaptor.needs(model, table))
+    chosen = {row.op.id: row.precisions[0] for row in PROFILES["tensorrt"].restrict(table)}
+    plan = Plan(chosen)
+    settings = ExportSettings(profile="tensorrt")
+    exported = adaptor.export_onnx(model, plan, calibration, tmp_path / "model.onnx", settings)
+    assert len(exported.quantized) == len(plan) > 0
+    assert exported.rules
+    assert exported.broken == ()
