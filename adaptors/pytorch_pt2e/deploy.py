@@ -15,8 +15,9 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from autoq.adaptors.pytorch.compile import compile_program
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
-from autoq.adaptors.pytorch.guard import guarded, quiet
+from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
+from autoq.adaptors.pytorch.program import save_program
 from autoq.adaptors.pytorch.signature import Signature
 from autoq.adaptors.pytorch.usability import compiler
 from autoq.adaptors.pytorch_pt2e.export import export_program
@@ -62,8 +63,7 @@ def compile_graph(graph: fx.GraphModule, model: Pt2eModel, threads: int | None, 
     try:
         with guarded(count):
             program = export_program(flat, model.example)
-            with quiet():
-                torch.export.save(program, exported)
+            save_program(program, exported)
             with compiling(), config.patch({"post_grad_custom_post_pass": spy}):
                 compile_program(program, file, count)
     except TrialError:
