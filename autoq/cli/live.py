@@ -31,6 +31,7 @@ PHASES = {
     "search": "Searching",
     "finalists": "Measuring the finalists",
     "verdict": "Scoring held-out samples",
+    "deployment": "Scoring the exported model where it will run",
     "memory": "Measuring memory",
     "save": "Saving",
     "stopping": "Stopping and saving the best so far; Ctrl-C again quits at once",

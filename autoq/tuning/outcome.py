@@ -94,7 +94,7 @@ class TuningListener(Protocol):
     """Told what happens while it happens; must return quickly."""
 
     def phase(self, name: str) -> None:
-        """A phase begins: load, baseline, calibrate, rivals, search, finalists, verdict, memory, save; or stopping.
+        """A phase begins: load, baseline, calibrate, rivals, search, finalists, verdict, memory, deployment, save; or stopping.
 
         The last one is told from the thread that stops.
         """
