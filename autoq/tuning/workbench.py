@@ -202,6 +202,7 @@ class Workbench:
                 self._model,
                 calibration,
                 lambda plan: self._candidates.deployed_of(plan, progress),
+                self._candidates.of,
                 self._data.scorer,
                 self._data.latency,
                 self._inputs,

@@ -50,6 +50,7 @@ class Access:
         model: The loaded model.
         calibration: Gives the statistics, or None where there are none.
         candidate: Builds a plan in its deployed form, or gives it back.
+        reference: The same without compiling it.
         scorer: Scores candidates.
         samples: Data that latency is measured with.
         inputs: Gives the inputs that latency is measured with.
@@ -62,6 +63,7 @@ class Access:
     model: Any
     calibration: Callable[[], Calibration | None]
     candidate: Callable[[Plan], Candidate]
+    reference: Callable[[Plan], Candidate]
     scorer: Scorer
     samples: DataSource | None
     inputs: Callable[[], Inputs]
@@ -141,7 +143,7 @@ class DeploymentBench:
         access, adaptor = self._access, runtime_adaptor(task.runtime)
         batches = self._batches()
         quantized = self._outputs(access.candidate(task.plan), batches)
-        fp32 = self._outputs(access.candidate(FP32_PLAN), batches)
+        fp32 = self._outputs(access.reference(FP32_PLAN), batches)
         candidate = adaptor.load_artifact(task.exported.file, access.options)
         try:
             deployed = self._outputs(candidate, batches)
