@@ -44,6 +44,22 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
     return best, None if best is not None else _nearest(session.ledger.finished)
 
 
+def exportable(session: Session, best: Trial | None, attempt: Trial | None) -> Trial | None:
+    """What the deployment gate exports: the chosen plan, or the nearest quantized one where that needs no export.
+
+    A rival in float is a way to run the model in its own framework, and means nothing in another runtime.
+    """
+    if best is None or not best.plan.is_rival:
+        return best or attempt
+    nearest = _nearest(session.ledger.finished)
+    if nearest is not None:
+        session.notes.append(
+            f"what is handed over quantizes nothing; exported was the nearest quantized plan, that of trial "
+            f"{nearest.number} ({nearest.proposal.note})"
+        )
+    return nearest
+
+
 def held_out_of(session: Session, trial: Trial | None) -> HeldOut | None:
     """The verdict on the held-out split, scored once; None without such data."""
     samples = session.description.samples.get(Split.HELD_OUT, 0)

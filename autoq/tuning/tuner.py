@@ -20,7 +20,7 @@ from autoq.core.trial import Failure, Trial
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.deployment.gate import DeploymentSettings, deploy
-from autoq.tuning.finish import choose_finalist, held_out_of, memory_of
+from autoq.tuning.finish import choose_finalist, exportable, held_out_of, memory_of
 from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
@@ -199,7 +199,9 @@ class Tuner:
         held_out = held_out_of(session, best or attempt)
         memory = memory_of(session, best)
         wanted = settings.deployment
-        deployment = deploy(session, best or attempt, wanted, folder.folder) if wanted is not None else None
+        deployment = None
+        if wanted is not None:
+            deployment = deploy(session, exportable(session, best, attempt), wanted, folder.folder)
         with desk.undisturbed(), desk.phase("save"):
             framework = settings.framework
             save_plan(desk, best.plan if best is not None else FP32_PLAN, folder.model, framework)

@@ -149,3 +149,13 @@ def test_eager_stands_beside_a_compiled_baseline(tmp_path):
     assert rival.plan.recipes == (EAGER,)
     assert rival.proposal.note == "eager fp32"
     assert rival.latency.ratio.value == pytest.approx(2.0)
+
+
+def test_the_deployment_gate_exports_a_quantized_plan_where_a_rival_is_the_answer(tmp_path, monkeypatch):
+    exported = []
+    monkeypatch.setattr("autoq.tuning.tuner.deploy", lambda session, trial, wanted, folder: exported.append(trial))
+    job = toy_job.write_job(tmp_path, halved((5.0,) * 4), deployment={"runtimes": ["onnxrt"]})
+    outcome = tune(job)
+    assert outcome.best.plan.is_rival
+    assert exported[0].plan.precisions
+    assert any("exported was the nearest quantized plan" in note for note in outcome.notes)
