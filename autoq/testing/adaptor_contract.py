@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from autoq.core.adaptor import Adaptor, Candidate, Compilable, Model, ModelSource
+from autoq.core.adaptor import Adaptor, Candidate, Model, ModelSource
 from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.errors import AutoqError, ModelError, TrialError
 from autoq.core.plan import FP32_PLAN, Plan
-from autoq.core.registry import make_adaptor
 from autoq.core.space import Space, Unit
 from autoq.core.statistics import Calibration
-from autoq.testing.outputs import OPTIONS, assert_close, forms, named, predict_in_child, renamed
+from autoq.testing.deployed_contract import DeployedContract
+from autoq.testing.outputs import OPTIONS, assert_close, forms, named, renamed
 
 
-class AdaptorContract:
+class AdaptorContract(DeployedContract):
     """Inherit, set `framework`, define three fixtures, and run with pytest.
 
     The subclass (or its module) defines the fixtures
@@ -30,67 +29,6 @@ class AdaptorContract:
     - ``batches``: a list of `Batch`, a few samples each;
     - ``broken_source``: a `ModelSource` that cannot be loaded.
     """
-
-    framework: ClassVar[str]
-    """Name in the registry."""
-
-    reference_tolerance: ClassVar[float] = 0.0
-    """Difference to `reference` that is accepted, relative to its largest magnitude."""
-
-    single_op_plans: ClassVar[int] = 12
-    """How many plans that quantize one unit are tried, spread over the model."""
-
-    recipe_tolerance: ClassVar[float] = 0.1
-    """Difference to fp32 that a float recipe (compiled, bf16) may make, relative to the largest magnitude."""
-
-    compiled_tolerance: ClassVar[float] = 0.1
-    """Difference to its reference that compiling the full plan may make, relative to the largest magnitude."""
-
-    _compiled: ClassVar[dict[str, Candidate]] = {}
-
-    # -- fixtures ----------------------------------------------------------------------------------------------
-
-    @pytest.fixture
-    def reference(self) -> Callable[[Inputs], Outputs] | None:
-        """The fp32 model run by the framework itself, where the subclass has it."""
-        return None
-
-    @pytest.fixture
-    def adaptor(self) -> Adaptor[Any]:
-        """A fresh adaptor."""
-        return make_adaptor(self.framework)
-
-    @pytest.fixture
-    def model(self, adaptor: Adaptor[Any], source: ModelSource) -> Model:
-        """The loaded model."""
-        return adaptor.load(source)  # type: ignore[no-any-return]
-
-    @pytest.fixture
-    def table(self, adaptor: Adaptor[Any], model: Model) -> CapabilityTable:
-        """Its capability table."""
-        return adaptor.capabilities(model)
-
-    @pytest.fixture
-    def calibration(
-        self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, batches: Sequence[Batch]
-    ) -> Calibration:
-        """Statistics for every plan of the table."""
-        return adaptor.calibrate(model, batches, adaptor.needs(model, table))
-
-    @pytest.fixture
-    def full(self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, calibration: Calibration) -> Candidate:
-        """The candidate in which every op runs in its best precision."""
-        return adaptor.apply(model, Space.of(table).full_plan(), calibration, OPTIONS)
-
-    @pytest.fixture
-    def deployed(self, full: Candidate, model: Model) -> Candidate:
-        """The same as it is deployed: compiled where the adaptor compiles, once for all tests of a model."""
-        if not isinstance(full, Compilable):
-            return full
-        key = f"{self.framework} {model.fingerprint}"
-        if key not in self._compiled:
-            self._compiled[key] = full.compiled()
-        return self._compiled[key]
 
     # -- loading -----------------------------------------------------------------------------------------------
 
@@ -316,83 +254,6 @@ class AdaptorContract:
         """A rewrite the adaptor does not have."""
         with pytest.raises(AutoqError):
             adaptor.transform(model, Recipe("no_such_recipe"), calibration)
-
-    # -- recipes -----------------------------------------------------------------------------------------------
-
-    def test_float_recipes_stay_near_fp32(
-        self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, batches: Sequence[Batch]
-    ) -> None:
-        """Every set of recipes for the float model builds without calibration and answers nearly as fp32 does."""
-        want = adaptor.apply(model, FP32_PLAN, None, OPTIONS).predict(batches[0].inputs)
-        for recipes in table.float_recipes:
-            candidate = adaptor.apply(model, Plan({}, recipes), None, OPTIONS)
-            assert candidate.realized == Plan({}, recipes)
-            assert_close(candidate.predict(batches[0].inputs), want, self.recipe_tolerance)
-            candidate.close()
-
-    def test_recipes_combine_with_the_full_plan(
-        self,
-        adaptor: Adaptor[Any],
-        model: Model,
-        table: CapabilityTable,
-        calibration: Calibration,
-        full: Candidate,
-        batches: Sequence[Batch],
-    ) -> None:
-        """Every recipe of the table builds on top of quantized ops, and outputs keep names, shapes and dtypes."""
-        want = forms(full.predict(batches[0].inputs))
-        for recipe in table.recipes:
-            candidate = adaptor.apply(model, Space.of(table).plan({}, (recipe,)), calibration, OPTIONS)
-            assert candidate.realized.recipes == (recipe,)
-            assert forms(candidate.predict(batches[0].inputs)) == want
-            candidate.close()
-
-    def test_unknown_recipe_of_a_plan_is_an_autoq_error(self, adaptor: Adaptor[Any], model: Model) -> None:
-        """A plan is never realized without what it asks for."""
-        with pytest.raises(AutoqError):
-            adaptor.apply(model, Plan({}, (Recipe("no_such_recipe"),)), None, OPTIONS)
-
-    # -- the deployed form -------------------------------------------------------------------------------------
-
-    def test_compiled_form_is_faithful(self, full: Candidate, deployed: Candidate, batches: Sequence[Batch]) -> None:
-        """What is deployed realizes no more than was asked for and answers nearly as its reference does."""
-        assert set(deployed.realized) <= set(full.realized)
-        for batch in batches:
-            tolerance = self.compiled_tolerance if deployed is not full else 0.0
-            assert_close(deployed.predict(batch.inputs), full.predict(batch.inputs), tolerance)
-
-    def test_compiling_is_timed(self, full: Candidate) -> None:
-        """Nothing is compiled before it is asked for."""
-        assert not isinstance(full, Compilable) or full.compile_seconds is None
-
-    # -- artifacts ---------------------------------------------------------------------------------------------
-
-    def test_saved_model_loads_with_the_same_outputs(
-        self, adaptor: Adaptor[Any], deployed: Candidate, batches: Sequence[Batch], tmp_path: Path
-    ) -> None:
-        """In this process; the files it names exist."""
-        artifact = adaptor.save(deployed, tmp_path)
-        assert artifact.files
-        assert all((artifact.folder / name).exists() for name in artifact.files)
-        loaded = adaptor.load_artifact(artifact.folder, OPTIONS)
-        assert loaded.realized == deployed.realized
-        for batch in batches:
-            assert_close(loaded.predict(batch.inputs), deployed.predict(batch.inputs))
-
-    def test_saved_model_loads_in_a_fresh_process(
-        self, adaptor: Adaptor[Any], deployed: Candidate, model: Model, batches: Sequence[Batch], tmp_path: Path
-    ) -> None:
-        """Nothing that only lives in this process is needed."""
-        folder = tmp_path / "artifact"
-        folder.mkdir()
-        adaptor.save(deployed, folder)
-        found = predict_in_child(self.framework, folder, named(batches[0].inputs, model), tmp_path)
-        assert_close(found, deployed.predict(batches[0].inputs))
-
-    def test_empty_folder_is_an_autoq_error(self, adaptor: Adaptor[Any], tmp_path: Path) -> None:
-        """There is no saved model in it."""
-        with pytest.raises(AutoqError):
-            adaptor.load_artifact(tmp_path, OPTIONS)
 
     # -- costs and versions ------------------------------------------------------------------------------------
 

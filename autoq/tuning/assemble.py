@@ -26,9 +26,10 @@ from autoq.evaluation.metrics import Metric, make_metrics
 from autoq.evaluation.postprocess import Postprocess, make_postprocess
 from autoq.tuning.deployment.gate import DeploymentSettings
 from autoq.tuning.judge import Judge
+from autoq.tuning.latency_settings import LatencySettings
 from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer, told_as
 from autoq.tuning.tuner import TuningSettings
-from autoq.tuning.workbench import JobData, LatencySettings, Setup, Workbench
+from autoq.tuning.workbench import JobData, Setup, Workbench
 
 
 @dataclass(frozen=True)

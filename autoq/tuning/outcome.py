@@ -94,9 +94,9 @@ class TuningListener(Protocol):
     """Told what happens while it happens; must return quickly."""
 
     def phase(self, name: str) -> None:
-        """A phase begins: load, baseline, calibrate, rivals, search, finalists, verdict, memory, deployment, save; or stopping.
+        """A phase begins: load, baseline, calibrate, rivals, search, finalists, verdict, memory, deployment, save.
 
-        The last one is told from the thread that stops.
+        Also ``stopping``, from the thread that stops.
         """
 
     def progress(self, progress: Progress) -> None:
