@@ -18,6 +18,8 @@ from autoq.core.statistics import Calibration
 from autoq.testing.adaptor_contract import AdaptorContract
 from autoq.testing.outputs import OPTIONS
 
+_EXPORTED: dict[str, Model] = {}
+
 
 class _Pt2eContract(AdaptorContract):
     framework = "pytorch_pt2e"
@@ -29,6 +31,13 @@ class _Pt2eContract(AdaptorContract):
         return ModelSource(
             small_torch.FACTORIES[self.model_name](), example=lambda: small_torch.inputs_for(self.model_name)
         )
+
+    @pytest.fixture
+    def model(self, adaptor: Adaptor[Any], source: ModelSource) -> Model:
+        """Exported once: no test may change it, and one checks that."""
+        if self.model_name not in _EXPORTED:
+            _EXPORTED[self.model_name] = adaptor.load(source)
+        return _EXPORTED[self.model_name]
 
     @pytest.fixture
     def batches(self) -> Sequence[Batch]:
