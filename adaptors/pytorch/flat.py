@@ -46,7 +46,7 @@ class InBfloat16(nn.Module):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.bfloat16()
+        self.model = model.to(torch.bfloat16)  # as TorchScript allows it, too
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own outputs, floats in bfloat16."""
