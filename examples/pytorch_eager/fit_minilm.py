@@ -1,4 +1,4 @@
-"""A transformer from Python: MiniLM through Hugging Face transformers, inputs as dicts by name.
+"""A transformer from Python: MiniLM through Hugging Face transformers, a module in memory and data in a file.
 
 python -m examples.pytorch_eager.fit_minilm [--trials N] [--out FOLDER]
 """
@@ -6,12 +6,7 @@ python -m examples.pytorch_eager.fit_minilm [--trials N] [--out FOLDER]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import autoq
 from examples.onnxrt import prepare_minilm
@@ -19,25 +14,9 @@ from examples.pytorch.minilm import minilm_hf
 from examples.pytorch_eager.outcome import tell
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of words with people's scores of their similarity; two rows are one sample."""
-
-    path: Path
-    size: int
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Any], Any]]:
-        with np.load(self.path) as stored:
-            rows = {name: stored[name] for name in ("input_ids", "attention_mask")}
-            scores = stored["scores"]
-        for start in range(0, len(scores), self.size):
-            pairs = slice(2 * start, 2 * (start + self.size))
-            yield {name: array[pairs] for name, array in rows.items()}, scores[start : start + self.size]
-
-
 def main(trials: int, out: Path) -> None:
     """Tune, say what came out, save the model."""
-    pairs = Pairs(prepare_minilm.main() / "wordsim353.npz", 16)
+    pairs = prepare_minilm.main() / "wordsim353.npz"
     result = autoq.fit(
         minilm_hf(),
         {
@@ -47,7 +26,17 @@ def main(trials: int, out: Path) -> None:
                 "accuracy": {
                     "metric": "spearman",
                     "postprocess": ["mean_pooling", "pair_cosine"],
-                    "dataloader": {"rows_per_sample": 2},
+                    "dataloader": {
+                        "dataset": {
+                            "npz": {
+                                "path": str(pairs),
+                                "inputs": ["input_ids", "attention_mask"],
+                                "labels": "scores",
+                            }
+                        },
+                        "rows_per_sample": 2,  # a sample is a pair of words
+                        "batch_size": 16,
+                    },
                     "held_out": 0.3,
                 },
                 "performance": {"cores_per_instance": 1, "batch_size": 16},
@@ -58,7 +47,6 @@ def main(trials: int, out: Path) -> None:
                 "workspace": "demo",
             },
         },
-        eval_dataloader=pairs,
     )
     tell(result, out)
 
