@@ -151,6 +151,19 @@ def test_names_with_commas_are_found_again(bench: Any) -> None:
     assert set(ready.apply(ready.full_plan()).realized) == {"block,1/conv"}
 
 
+@pytest.mark.parametrize("op_type", ["Conv", "MatMul"])
+def test_a_product_whose_weight_takes_in_a_factor_is_found_again(bench: Any, op_type: str) -> None:
+    g = Graph()
+    x = g.input("x", ["n", 4, 8, 8])
+    y = g.conv(x, "product", (4, 4)) if op_type == "Conv" else g.node("MatMul", [x, g.weight("w", 8, 8)], "product")
+    y = g.node("Mul", [y, g.constant("factor", np.float32(1.7))], "scaled")
+    y = g.node("Add", [y, g.constant("offset", np.float32(0.3))], "shifted")
+    ready = bench(g.finish(g.node("HardSwish", [y], "swish")))
+    candidate = ready.apply(ready.plan("product"))
+    assert set(candidate.realized) == {"product"}
+    assert "product" in ready.adaptor.profile(candidate, ready.feeds[0]).seconds
+
+
 def test_factors_of_a_gemm_survive(bench: Any) -> None:
     g = Graph()
     y = g.node(

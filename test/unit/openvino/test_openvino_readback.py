@@ -38,7 +38,7 @@ def test_an_op_is_found_under_the_names_openvino_gives_its_work(index: OwnerInde
 
 
 def test_a_fused_activation_is_not_the_work_of_its_op(index: OwnerIndex) -> None:
-    assert list(index.works(_node("relu"))) == []
+    assert index.works(_node("relu")) == []
     found = index.first(_node("relu"))
     assert found is not None
     assert found.id == "first"
