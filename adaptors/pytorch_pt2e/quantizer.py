@@ -7,7 +7,7 @@ more than once are no trouble.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -44,11 +44,11 @@ class PlanQuantizer(X86InductorQuantizer):  # type: ignore[misc]
         observer: The MinMax observer class of activations; another one may count or record.
     """
 
-    def __init__(self, ops: Ops, plan: Plan, observer: type[Any] | None = None) -> None:
+    def __init__(self, ops: Ops, plan: Plan, observer: Any = None) -> None:
         super().__init__()
         self._ops = ops
         self._plan = plan
-        self._observer: Hashable | None = observer
+        self._observer = observer
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Mark the graph's nodes with what `prepare_pt2e` is to observe."""
@@ -130,7 +130,7 @@ def _readers(node: fx.Node, ops: Ops) -> Iterator[GraphOp]:
 
 
 @cache
-def static_spec(quant: TensorQuant, observer: Hashable | None = None) -> QuantizationSpec:
+def static_spec(quant: TensorQuant, observer: Any = None) -> QuantizationSpec:
     """How an activation with a fixed range is observed; equal precisions share one.
 
     The kernels read uint8 only: a symmetric grid of int8 is the same grid 128 higher.
