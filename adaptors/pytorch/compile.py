@@ -15,17 +15,19 @@ from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
-from autoq.adaptors.pytorch.program import save_program
+from autoq.adaptors.pytorch.program import fixed_size, save_program
 from autoq.adaptors.pytorch.signature import BATCH
 from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import TrialError
 
+_IMAGE_AXES = 4
+
 
 def export(
     module: nn.Module, model: TorchModel, *, autocast: bool = False
 ) -> tuple[torch.export.ExportedProgram, tuple[TensorSpec, ...], tuple[str, ...]]:
-    """Capture a module as a graph, with the batch of any size where possible.
+    """Capture a module as a graph, with a batch, and texts and series, of any size where the model allows it.
 
     Args:
         module: Has the model's ``forward``.
@@ -40,27 +42,33 @@ def export(
     """
     flat = Flat(module, model.signature, autocast=autocast)
     args, kwargs = model.example
-    example = _two_samples((*args, *kwargs.values()))
-    batch = torch.export.Dim(BATCH)
-    try:
-        with quiet():
-            program = torch.export.export(flat, example, dynamic_shapes=(tuple({0: batch} for _ in example),))
-        return program, _specs(model, example, BATCH), ()
-    except Exception as error:  # noqa: BLE001 - of many kinds; the second attempt tells whether the batch was the reason
-        reason = error
+    program = _captured(flat, _two_samples((*args, *kwargs.values())))
+    inputs = _sizes(program, model.inputs)
+    if not any(spec.shape and isinstance(spec.shape[0], int) for spec in inputs):
+        return program, inputs, ()
     own = tuple(_of_length(t, model.samples) for t in (*args, *kwargs.values()))
+    program = _captured(flat, own, fixed=True)
+    note = f"compiled for batches of exactly {model.samples}: its code computes with the size of the batch"
+    return program, _sizes(program, model.inputs), (note,)
+
+
+def _captured(flat: Flat, example: tuple[Tensor, ...], *, fixed: bool = False) -> torch.export.ExportedProgram:
+    shapes = None if fixed else (tuple(_open_axes(t) for t in example),)
     try:
         with quiet():
-            program = torch.export.export(flat, own)
+            return torch.export.export(flat, example, dynamic_shapes=shapes)
     except Exception as error:
         raise TrialError(
             f"torch.export cannot capture the model: {type(error).__name__}: {first_line(error)}",
             where=_place(error),
             hint="control flow that depends on data, or on shapes, cannot be compiled; run it uncompiled",
         ) from error
-    size = int(own[0].shape[0])
-    note = f"compiled for batches of exactly {size}: with a batch of any size, torch.export says: {first_line(reason)}"
-    return program, _specs(model, own, size), (note,)
+
+
+def _open_axes(tensor: Tensor) -> dict[int, object]:
+    """The batch may change; of token ids, series and the like every axis, where the model allows it."""
+    axes = [0] if tensor.ndim >= _IMAGE_AXES else [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
+    return dict.fromkeys(axes, torch.export.Dim.AUTO)
 
 
 def compile_package(module: nn.Module, model: TorchModel, threads: int | None, *, autocast: bool = False) -> Package:
@@ -120,11 +128,21 @@ def _of_length(tensor: Tensor, samples: int) -> Tensor:
     return torch.cat([tensor] * -(-samples // len(tensor)))[:samples]
 
 
-def _specs(model: TorchModel, example: Sequence[Tensor], batch: int | str) -> tuple[TensorSpec, ...]:
+def _sizes(program: torch.export.ExportedProgram, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The inputs with the sizes the program was captured for; the axes it left open stay open."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    shapes = [values[str(name)].shape for name in program.graph_signature.user_inputs]
     return tuple(
-        TensorSpec(spec.name, spec.dtype, (batch, *tensor.shape[1:]))
-        for spec, tensor in zip(model.inputs, example, strict=True)
+        TensorSpec(spec.name, spec.dtype, tuple(_size(axis, size) for axis, size in enumerate(shape)))
+        for spec, shape in zip(specs, shapes, strict=True)
     )
+
+
+def _size(axis: int, size: int | torch.SymInt) -> int | str:
+    fixed = fixed_size(size)
+    if fixed is not None:
+        return fixed
+    return str(size) if axis else BATCH  # axes of one symbol must be equal
 
 
 def _place(error: BaseException) -> str | None:

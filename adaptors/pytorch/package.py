@@ -17,7 +17,7 @@ from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import quiet
 from autoq.adaptors.pytorch.signature import check_shape
 from autoq.core.batch import TensorSpec
-from autoq.core.errors import ModelError
+from autoq.core.errors import DataError, ModelError
 
 PACKAGE = "model.aoti.pt2"
 PROGRAM = "model.pt2"
@@ -58,10 +58,14 @@ class Package:
         """Outputs in order.
 
         Raises:
-            DataError: A tensor has another shape than the package was compiled for.
+            DataError: A tensor has another shape than the package was compiled for, or two that must agree differ.
         """
+        sizes: dict[str, int] = {}
         for spec, tensor in zip(self.inputs, tensors, strict=True):
-            check_shape(spec, tensor, "only the batch may change in a compiled model: pad samples to one size")
+            check_shape(spec, tensor, "this axis has one size in the compiled model: pad samples to it")
+            for name, size in zip(spec.shape or (), tensor.shape, strict=True):
+                if isinstance(name, str) and sizes.setdefault(name, size) != size:
+                    raise DataError(f"this input has {size} where another has {sizes[name]}", where=spec.name)
         return tuple(self.runner(*(t.contiguous() for t in tensors)))
 
     @property

@@ -44,6 +44,14 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
         ) from error
 
 
+def fixed_size(size: int | torch.SymInt) -> int | None:
+    """The size of an axis in an exported graph, None when it is open.
+
+    An axis that was left open, and that the model turned out to need at one size, is still a symbol there.
+    """
+    return size if isinstance(size, int) else size.node.maybe_as_int()
+
+
 def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write a program, with zeros for its example inputs: those are samples of the user's data."""
     example = program.example_inputs

@@ -13,7 +13,7 @@ from torch import nn
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import errors_only
-from autoq.adaptors.pytorch.program import is_program, load_program
+from autoq.adaptors.pytorch.program import fixed_size, is_program, load_program
 from autoq.adaptors.pytorch.weights import load_weights
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import Inputs
@@ -96,9 +96,7 @@ def _shapes(program: torch.export.ExportedProgram) -> tuple[tuple[int | None, ..
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     tensors = [values.get(name) for name in program.graph_signature.user_inputs if isinstance(name, str)]
     return tuple(
-        tuple(size if isinstance(size, int) else None for size in value.shape)
-        for value in tensors
-        if isinstance(value, torch.Tensor)
+        tuple(fixed_size(size) for size in value.shape) for value in tensors if isinstance(value, torch.Tensor)
     )
 
 

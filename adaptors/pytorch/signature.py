@@ -161,7 +161,7 @@ def check_shape(spec: TensorSpec, tensor: Tensor, hint: str | None = None) -> No
         return
     pairs = zip(spec.shape, tensor.shape, strict=False)
     if len(spec.shape) != tensor.ndim or any(isinstance(want, int) and want != have for want, have in pairs):
-        shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        shape = ", ".join(str(size) if size == BATCH or isinstance(size, int) else "any" for size in spec.shape)
         raise DataError(f"input '{spec.name}' takes [{shape}], not {list(tensor.shape)}", where=spec.name, hint=hint)
 
 

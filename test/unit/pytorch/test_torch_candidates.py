@@ -1,20 +1,24 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from process_state import model_state, process_state
-from small_torch import inputs_for, small_cnn, small_mlp
+from small_torch import FACTORIES, inputs_for, small_cnn, small_mlp
 from torch import nn
 
 from autoq.adaptors.pytorch import artifact
 from autoq.adaptors.pytorch.compile import export
 from autoq.adaptors.pytorch.floats import BF16, COMPILE, FLOAT_RECIPES, float_candidate, float_recipes
+from autoq.adaptors.pytorch.guard import copy_of
 from autoq.adaptors.pytorch.model import load
+from autoq.adaptors.pytorch.package import Package
 from autoq.adaptors.pytorch.profile import profile_modules
 from autoq.adaptors.pytorch.usability import usability
 from autoq.core.adaptor import Compilable, ModelSource, RunOptions
+from autoq.core.batch import TensorSpec
 from autoq.core.capability import Recipe
 from autoq.core.errors import DataError, TrialError
 from autoq.core.plan import FP32_PLAN, Plan
@@ -190,6 +194,27 @@ def test_a_batch_that_cannot_vary_is_that_of_the_data():
     _, inputs, notes = export(Whole(), model)
     assert inputs[0].shape == (5, 16)
     assert notes[0].startswith("compiled for batches of exactly 5: ")
+
+
+@pytest.mark.parametrize(("name", "open_axes"), [("small_mlp", 0), ("small_lstm", 0), ("small_transformer", 1)])
+def test_a_length_stays_open_where_the_model_allows_it(name, open_axes):
+    # An axis that looks open and is not would let compiled code read memory that is not its own.
+    model = model_of(FACTORIES[name](), inputs_for(name))
+    _, inputs, _ = export(copy_of(model.module), model)
+    lengths = {spec.shape[1] for spec in inputs}
+    assert len(lengths) == 1
+    assert sum(isinstance(length, str) for length in lengths) == open_axes
+
+
+def test_lengths_that_must_agree_are_compared():
+    specs = tuple(TensorSpec(name, "int64", ("batch", "s1")) for name in ("ids", "mask"))
+    package = Package(Path("none"), specs, 1, runner=lambda *tensors: tensors)
+    ids = torch.zeros(2, 7, dtype=torch.int64)
+    assert len(package(ids, ids)) == 2
+    with pytest.raises(DataError, match="mask: this input has 6 where another has 7"):
+        package(ids, ids[:, :6])
+    with pytest.raises(DataError, match="mask: this input has 1 where another has 2"):
+        package(ids, ids[:1])
 
 
 def test_without_a_compiler_nothing_compiled_is_tried(mlp, monkeypatch):
