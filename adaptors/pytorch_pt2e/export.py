@@ -16,6 +16,7 @@ from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import copy_of, quiet
 from autoq.adaptors.pytorch.model import Form, TorchModel
+from autoq.adaptors.pytorch.program import fixed_size
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError
 
@@ -72,7 +73,9 @@ def _fixed(spec: TensorSpec, value: object) -> TensorSpec:
         return spec
     # An input that the graph does not read has no size of its own.
     sizes = zip(value.shape, spec.shape, strict=True)
-    return TensorSpec(spec.name, spec.dtype, tuple(size if isinstance(size, int) else any_ for size, any_ in sizes))
+    return TensorSpec(
+        spec.name, spec.dtype, tuple(any_ if (n := fixed_size(size)) is None else n for size, any_ in sizes)
+    )
 
 
 def _two(tensor: Tensor) -> Tensor:
