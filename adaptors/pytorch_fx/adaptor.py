@@ -82,10 +82,8 @@ class FxAdaptor:
         """Seconds per op of one batch."""
         if isinstance(candidate, FxCandidate):
             return profile(candidate, candidate.converted, inputs)
-        if isinstance(candidate, TorchCandidate) and candidate.plan.is_baseline:
-            graph = next((g for m, g in self._graphs.items() if m.signature == candidate.signature), None)
-            if graph is not None:
-                return profile(candidate, graph.fused, inputs)
+        if isinstance(candidate, TorchCandidate) and candidate.plan.is_baseline and candidate.model is not None:
+            return profile(candidate, self.graph(candidate.model).fused, inputs)
         raise UnsupportedError("only a candidate built from a plan can be profiled by op")
 
     def apply(self, model: TorchModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
