@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import small_torch
 
-from autoq.core.adaptor import Adaptor, Candidate, Model, ModelSource
+from autoq.adaptors.pytorch_pt2e.adaptor import Pt2eAdaptor
+from autoq.adaptors.pytorch_pt2e.model import Pt2eModel
+from autoq.core.adaptor import Adaptor, Model, ModelSource
 from autoq.core.batch import Batch
-from autoq.core.capability import CapabilityTable
-from autoq.core.plan import Plan
+from autoq.core.capability import Capability, CapabilityTable
 from autoq.core.precision import Mode
-from autoq.core.statistics import Calibration
 from autoq.testing.adaptor_contract import AdaptorContract
-from autoq.testing.outputs import OPTIONS
 
 _EXPORTED: dict[str, Model] = {}
 
@@ -63,10 +63,21 @@ class TestPt2eLstm(_Pt2eContract):
     model_name = "small_lstm"
 
 
+class _Dynamic(Pt2eAdaptor):
+    """Offers what a job with the dynamic approach may use."""
+
+    def capabilities(self, model: Pt2eModel) -> CapabilityTable:
+        table = super().capabilities(model)
+        return replace(table, rows=tuple(_without_static(row) for row in table))
+
+
 class TestPt2eDynamic(_Pt2eContract):
     model_name = "small_mlp"
 
     @pytest.fixture
-    def full(self, adaptor: Adaptor[Any], model: Model, table: CapabilityTable, calibration: Calibration) -> Candidate:
-        plan = {row.op.id: next(p for p in row.precisions if p.mode is Mode.DYNAMIC) for row in table}
-        return adaptor.apply(model, Plan(plan), calibration, OPTIONS)
+    def adaptor(self) -> Adaptor[Any]:
+        return _Dynamic()
+
+
+def _without_static(row: Capability) -> Capability:
+    return replace(row, precisions=tuple(p for p in row.precisions if p.mode is not Mode.STATIC))
