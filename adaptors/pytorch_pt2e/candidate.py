@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from autoq.adaptors.pytorch.candidate import CompilableCandidate, CompiledCandidate, compiled_candidate, module_bytes
 from autoq.adaptors.pytorch_pt2e.build import converted
 from autoq.adaptors.pytorch_pt2e.deploy import compile_graph
+from autoq.adaptors.pytorch_pt2e.faithful import require_faithful
 from autoq.adaptors.pytorch_pt2e.graph import shared_copy
 from autoq.adaptors.pytorch_pt2e.model import Pt2eModel
 from autoq.adaptors.pytorch_pt2e.realized import compiled_plan, realized_plan, tuning_record
@@ -70,6 +71,7 @@ class GraphCandidate(CompilableCandidate):
             assert isinstance(graph, fx.GraphModule)
             deployed = compile_graph(graph, self.source, self.options.threads, autocast=self.autocast)
             found = compiled_candidate(self, deployed.package)
+            require_faithful(self, found, self.source)
             found.realized = compiled_plan(self.realized, self.source.ops, graph, deployed.kernels)
             lost = [op for op in self.realized if op not in found.realized]
             if lost:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoq.core.adaptor import Adaptor, Candidate, RunOptions
+from autoq.core.agreement import sqnr, worst
 from autoq.core.batch import Array, Inputs, Outputs
 from autoq.core.deployed import OpAgreement
 from autoq.core.deployment import RUNTIMES, Deploying, Exporting
@@ -33,7 +34,6 @@ from autoq.core.statistics import Calibration
 from autoq.core.task import Progress, Split
 from autoq.core.trial import Latency
 from autoq.data.source import DataSource
-from autoq.tuning.deployment.agreement import sqnr, worst
 from autoq.tuning.scorer import Scorer, told_as
 
 _COMPARED = 16

@@ -10,12 +10,13 @@ import pytest
 import small_torch
 
 from autoq.core.adaptor import ModelSource, RunOptions
+from autoq.core.agreement import worst
 from autoq.core.deployment import RUNTIMES, Deploying, Exporting, ExportSettings
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import Mode
 from autoq.core.profile import PROFILES
 from autoq.core.registry import make_adaptor
-from autoq.tuning.deployment.agreement import limit_of, worst
+from autoq.tuning.deployment.agreement import limit_of
 
 ONE = RunOptions(1)
 CASES = [

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoq.core.agreement import sqnr, worst
 from autoq.core.deployed import OpAgreement
-from autoq.tuning.deployment.agreement import ENOUGH, first_diverging, limit_of, sqnr, worst
+from autoq.tuning.deployment.agreement import ENOUGH, first_diverging, limit_of
 
 
 def test_equal_arrays_have_no_difference():

@@ -163,3 +163,11 @@ def test_dynamic_convolutions_are_refused() -> None:
     dynamic = next(p for p in small("small_mlp").table["0"].precisions if p.mode is Mode.DYNAMIC)
     with pytest.raises(TrialError, match="no dynamic int8 kernel"):
         ADAPTOR.apply(held.model, Plan({"conv1": dynamic}), held.calibration, RunOptions(threads=1))
+
+
+def test_a_convolution_of_one_channel_stays_float() -> None:
+    """Compiled in 8 bits, it gives wrong results where another op reads them."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).eval()
+    table = ADAPTOR.capabilities(ADAPTOR.load(source(model, np.zeros((2, 1, 8, 8), np.float32))))
+    assert "single channel" in table["0"].note
+    assert not table["2"].precisions[0].is_float
