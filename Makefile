@@ -33,6 +33,7 @@ demo: $(INSTALLED)  ## Tune EfficientNet-Lite0 (ImageNet) on this machine and re
 
 test: $(INSTALLED)  ## Run all tests, on real models
 	@$(BIN)/python -m examples.onnxrt.prepare
+	@$(BIN)/python -m examples.pytorch.prepare
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## Check style, types and layers
@@ -47,6 +48,7 @@ format: $(INSTALLED)  ## Format the code
 
 bench: $(INSTALLED)  ## Measure the figures of the README on this machine
 	@$(BIN)/python -m examples.onnxrt.prepare
+	@$(BIN)/python -m examples.pytorch.prepare
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## Remove what was built; keeps .venv and downloads
