@@ -16,7 +16,7 @@ from examples.pytorch.prepare import EXAMPLES, job_folder
 from examples.pytorch.tasks import TASKS
 from examples.pytorch.train import WEIGHTS, record
 
-_LEAST = {"resnet18": 0.90, "mobilenet_v2": 0.90, "resnet50": 0.80, "detector": 0.5, "unet": 0.9, "lstm": 0.78}
+_LEAST = {"resnet18": 0.90, "mobilenet_v2": 0.90, "resnet50": 0.75, "detector": 0.4, "unet": 0.9, "lstm": 0.78}
 """Score on the test data."""
 
 
