@@ -206,7 +206,7 @@ def _why_not(graph_module: fx.GraphModule, kind: str, node: fx.Node) -> str:
         return "it does not work in float32"
     if kind == "Conv2d" and value.dim() != 4:
         return "an input without a batch axis"
-    if kind == "Conv2d" and weight.shape[1] == 1 and value.shape[1] == 1:
+    if kind != "Linear" and weight.shape[1] == 1 and value.shape[1 - weight.dim()] == 1:
         # One channel is laid out the same first and last: the kernel and what reads its result take it differently.
         return "compiled, a convolution of a single channel gives wrong results in 8 bits (torch 2.13)"
     return ""

@@ -165,9 +165,10 @@ def test_dynamic_convolutions_are_refused() -> None:
         ADAPTOR.apply(held.model, Plan({"conv1": dynamic}), held.calibration, RunOptions(threads=1))
 
 
-def test_a_convolution_of_one_channel_stays_float() -> None:
+@pytest.mark.parametrize(("kind", "shape"), [(nn.Conv1d, (2, 1, 8)), (nn.Conv2d, (2, 1, 8, 8))])
+def test_a_convolution_of_one_channel_stays_float(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
     """Compiled in 8 bits, it gives wrong results where another op reads them."""
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).eval()
-    table = ADAPTOR.capabilities(ADAPTOR.load(source(model, np.zeros((2, 1, 8, 8), np.float32))))
+    model = nn.Sequential(kind(1, 4, 3), nn.ReLU(), kind(4, 4, 3)).eval()
+    table = ADAPTOR.capabilities(ADAPTOR.load(source(model, np.zeros(shape, np.float32))))
     assert "single channel" in table["0"].note
     assert not table["2"].precisions[0].is_float
