@@ -14,6 +14,7 @@ from autoq.adaptors.pytorch.candidate import TorchCandidate, module_bytes
 from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.script import takes_other_sizes
 from autoq.adaptors.pytorch_fx.graph import FxGraph
 from autoq.adaptors.pytorch_fx.realized import realized_plan, tuning_record
 from autoq.core.adaptor import RunOptions
@@ -56,8 +57,8 @@ def fx_candidate(
 class _Script:
     """Runs a graph as TorchScript, the form it is saved in: a third faster where ops are small.
 
-    Traced at the first call, since a plan that is only built needs none. Where the trace gives other outputs, or does
-    not take other batches, the graph itself runs.
+    Traced at the first call, since a plan that is only built needs none. Where the trace gives other outputs, for the
+    example, for another number of samples or for shorter texts and smaller images, the graph itself runs.
     """
 
     def __init__(self, converted: GraphModule, model: TorchModel, options: RunOptions) -> None:
@@ -82,13 +83,15 @@ class _Script:
                     self._flat, self._example, check_trace=False, strict=False, _store_inputs=False
                 )
                 frozen = torch.jit.freeze(script.eval())
-                same = self._gives_the_same(frozen, self._example)
-                return frozen if same and self._gives_the_same(frozen, self._one()) else None
+                same = all(self._gives_the_same(frozen, batch) for batch in (self._example, self._other_number()))
+                return frozen if same and takes_other_sizes(self._flat, frozen, self._example) else None
             except (RuntimeError, ValueError, IndexError, TypeError):
                 return None  # the graph runs, and saving says what TorchScript cannot do
 
-    def _one(self) -> Sequence[Tensor]:
-        return tuple(tensor[:1] for tensor in self._example)
+    def _other_number(self) -> Sequence[Tensor]:
+        """One sample where the example has more, else two."""
+        many = any(len(tensor) > 1 for tensor in self._example if tensor.ndim)
+        return tuple(tensor[:1] if many else torch.cat([tensor, tensor]) for tensor in self._example)
 
     def _gives_the_same(self, script: Any, batch: Sequence[Tensor]) -> bool:
         wanted = self._flat(*batch)

@@ -252,3 +252,33 @@ def test_data_that_break_the_model_name_the_place() -> None:
     wrong: Inputs = np.zeros((4, 7), np.float32)
     with pytest.raises(Exception, match="0: the model fails on the calibration data"):
         fx.adaptor.calibrate(fx.model, [Batch(wrong, None, 4)], fx.adaptor.needs(fx.model, fx.table))
+
+
+@torch.fx.wrap
+def _times_size(x: Tensor, axis: int) -> Tensor:
+    return x * float(x.shape[axis])
+
+
+class _TimesSize(nn.Module):
+    """Computes with a size in Python, which a trace would keep for good."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _times_size(self.linear(x), self.axis)
+
+
+@pytest.mark.parametrize(("axis", "example", "other"), [(0, (1, 6), (4, 6)), (1, (2, 8, 6), (2, 5, 6))])
+def test_other_sizes_than_the_example_are_computed_rightly(
+    axis: int, example: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    given = Batch({"x": rng.standard_normal(example, dtype=np.float32)}, None, example[0])
+    held = Fx(_TimesSize(axis), [given])
+    candidate = held.apply(held.full())
+    x = rng.standard_normal(other, dtype=np.float32)
+    (found,) = candidate.predict({"x": x}).values()
+    np.testing.assert_array_equal(found, candidate.native(torch.from_numpy(x)).numpy())
