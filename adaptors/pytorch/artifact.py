@@ -20,11 +20,13 @@ from autoq.adaptors.pytorch.flat import Flat
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded, quiet
 from autoq.adaptors.pytorch.model import load
+from autoq.adaptors.pytorch.native import Native
 from autoq.adaptors.pytorch.package import PACKAGE, PROGRAM, Package, Scratch, load_package
 from autoq.adaptors.pytorch.program import load_program, save_program
 from autoq.adaptors.pytorch.script import scripted, takes_other_sizes, traced
 from autoq.adaptors.pytorch.signature import BATCH, Signature, spec_from_json, spec_to_json
 from autoq.adaptors.pytorch.state import plain_state
+from autoq.adaptors.pytorch.structure import Structure
 from autoq.adaptors.pytorch.usability import compiler
 from autoq.core.adaptor import Artifact, ModelSource, RunOptions
 from autoq.core.batch import TensorSpec
@@ -36,7 +38,7 @@ WEIGHTS = "state_dict.safetensors"
 DESCRIPTION = "autoq.json"
 TUNING = "tuning.json"
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save(candidate: TorchCandidate, folder: Path, framework: str) -> Artifact:
@@ -58,6 +60,8 @@ def save(candidate: TorchCandidate, folder: Path, framework: str) -> Artifact:
                 files, form = _save_package(candidate, folder)
             else:
                 files, form = _save_module(candidate, folder)
+        held = candidate.native if isinstance(candidate.native, Native) else candidate.model
+        assert held is not None
         description = {
             "format": _FORMAT,
             "framework": framework,
@@ -65,6 +69,7 @@ def save(candidate: TorchCandidate, folder: Path, framework: str) -> Artifact:
             "processor": torch.backends.cpu.get_cpu_capability(),
             "signature": candidate.signature.to_json(),
             "outputs": [spec_to_json(s) for s in candidate.outputs],
+            "returns": held.returns,
             "plan": candidate.plan.to_json(),
             "realized": candidate.realized.to_json(),
             "notes": list(candidate.notes),
@@ -99,6 +104,7 @@ def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
             path,
             Signature.from_json(description["signature"]),
             tuple(spec_from_json(s) for s in description["outputs"]),
+            description["returns"],
             options,
             description,
         )
@@ -109,7 +115,7 @@ def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
             f"the description of the saved model cannot be read: {error}", where=str(path / DESCRIPTION)
         ) from error
     with guarded(options.threads):
-        run, native, notes, package = loader(found)
+        run, inside, notes, package = loader(found)
     record = _read_json(path / TUNING).get("ops", {}) if (path / TUNING).is_file() else {}
     common: dict[str, Any] = {
         "run": _by_name(run, found.signature, found.outputs),
@@ -117,7 +123,7 @@ def load_artifact(path: Path, options: RunOptions) -> TorchCandidate:
         "outputs": found.outputs,
         "plan": plan,
         "realized": realized,
-        "native": native,
+        "native": Native(run, found.signature, found.returns, threads=options.threads, model=inside),
         "size_bytes": sum(f.stat().st_size for f in path.iterdir() if f.name in (SCRIPT, PACKAGE)) or 1,
         "options": options,
         "record": record,
@@ -209,11 +215,12 @@ class _Found:
     path: Path
     signature: Signature
     outputs: tuple[TensorSpec, ...]
+    returns: Structure
     options: RunOptions
     description: Mapping[str, Any]
 
 
-_Loaded = tuple[_Run, nn.Module, tuple[str, ...], Package | None]
+_Loaded = tuple[_Run, nn.Module | None, tuple[str, ...], Package | None]
 
 
 def _load_trace(found: _Found) -> _Loaded:
@@ -248,7 +255,7 @@ def _load_package(found: _Found) -> _Loaded:
     # Machine code for other instructions does not raise: it ends the process.
     if here == description["processor"] and torch.__version__ == description["torch"]:
         package = load_package(found.path / PACKAGE, inputs, int(description["threads"]))
-        return package, _PackageModule(package), (), package
+        return package, None, (), package
     made = f"{description['processor']}, torch {description['torch']}"
     if not program.is_file():
         raise ModelError(
@@ -264,7 +271,7 @@ def _load_package(found: _Found) -> _Loaded:
     threads = found.options.threads or int(description["threads"])
     compile_program(loaded, scratch.folder / PACKAGE, threads)
     package = load_package(scratch.folder / PACKAGE, inputs, threads, scratch=scratch)
-    return package, _PackageModule(package), (f"compiled again: it was compiled for {made}",), package
+    return package, None, (f"compiled again: it was compiled for {made}",), package
 
 
 _LOADERS: Mapping[str, Callable[[_Found], _Loaded]] = {
@@ -273,17 +280,6 @@ _LOADERS: Mapping[str, Callable[[_Found], _Loaded]] = {
     "program": _load_program,
     "package": _load_package,
 }
-
-
-class _PackageModule(nn.Module):  # type: ignore[misc]
-    """A compiled model to hold and call: tensors in order in, a tuple of tensors out."""
-
-    def __init__(self, package: Package) -> None:
-        super().__init__()
-        self.package = package
-
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return self.package(*tensors)
 
 
 def _by_name(run: _Run, signature: Signature, outputs: tuple[TensorSpec, ...]) -> _Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from autoq.adaptors.pytorch.compile import compile_package
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import running
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.native import Native
 from autoq.adaptors.pytorch.outputs import flatten, to_numpy
 from autoq.adaptors.pytorch.package import Package
 from autoq.adaptors.pytorch.signature import Signature
@@ -32,7 +33,7 @@ class TorchCandidate:
         outputs: What it gives; names and order of what `predict` returns.
         plan: What was asked for.
         realized: What really runs.
-        native: What the user holds.
+        native: What the user holds: called as the original, returns what it returns.
         size_bytes: Bytes its saved form takes.
         options: Threads.
         record: What ``tuning.json`` says of its ops: precision, scales, zero points; by op id.
@@ -106,7 +107,7 @@ class CompiledCandidate(TorchCandidate):
     """Runs an AOTInductor package.
 
     Attributes:
-        package: The package; `TorchCandidate.run` calls it, `TorchCandidate.native` is the module it was made of.
+        package: The package; `TorchCandidate.run` and `TorchCandidate.native` call it.
     """
 
     package: Package
@@ -151,8 +152,10 @@ class CompilableCandidate(TorchCandidate):
 
 def compiled_candidate(source: CompilableCandidate, package: Package) -> CompiledCandidate:
     """The deployed form of a candidate."""
+    assert source.model is not None
     names = [spec.name for spec in source.outputs]
     signature = source.signature
+    threads = source.options.threads
 
     def run(*args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
         tensors = (*args, *(kwargs[name] for name in signature.names[signature.positional :]))
@@ -164,7 +167,7 @@ def compiled_candidate(source: CompilableCandidate, package: Package) -> Compile
         outputs=source.outputs,
         plan=source.plan,
         realized=source.read_back(package) if source.read_back is not None else source.realized,
-        native=source.native,
+        native=Native(package, replace(signature, inputs=package.inputs), source.model.returns, threads=threads),
         size_bytes=package.size_bytes,
         options=source.options,
         record=source.record,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from autoq.adaptors.pytorch.outputs import flatten
 from autoq.adaptors.pytorch.signature import Signature
@@ -49,8 +50,9 @@ class InBfloat16(nn.Module):  # type: ignore[misc]
         self.model = model.to(torch.bfloat16)  # as TorchScript allows it, too
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own outputs, floats in bfloat16."""
-        return self.model(*(_narrow(a) for a in args), **{name: _narrow(a) for name, a in kwargs.items()})
+        """The model's own outputs, floats in float32 again."""
+        found = self.model(*(_narrow(a) for a in args), **{name: _narrow(a) for name, a in kwargs.items()})
+        return tree_map(_wide, found)
 
 
 class Autocast(nn.Module):  # type: ignore[misc]
@@ -65,9 +67,14 @@ class Autocast(nn.Module):  # type: ignore[misc]
         self.model = model
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own outputs."""
+        """The model's own outputs, floats in float32 again."""
         with torch.autocast("cpu", torch.bfloat16):
-            return self.model(*args, **kwargs)
+            found = self.model(*args, **kwargs)
+        return tree_map(_wide, found)
+
+
+def _wide(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.bfloat16 else value
 
 
 def _narrow(value: Any) -> Any:

@@ -15,6 +15,7 @@ from autoq.adaptors.pytorch.fingerprint import fingerprint_of
 from autoq.adaptors.pytorch.guard import copy_of, guarded
 from autoq.adaptors.pytorch.outputs import flatten
 from autoq.adaptors.pytorch.signature import Arguments, Signature, signature_of, spec_of
+from autoq.adaptors.pytorch.structure import Structure, structure_of
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import Inputs, TensorSpec
 from autoq.core.errors import ModelError
@@ -40,6 +41,7 @@ class TorchModel:
         inputs: What it takes.
         outputs: What it gives.
         signature: How a batch is bound to ``forward``.
+        returns: How ``forward`` nests what it gives.
         example: Arguments of ``forward`` that it ran with: at most two samples, where it runs with so few.
         samples: How many samples the example batch had, as it was given.
         fingerprint: Content address.
@@ -53,6 +55,7 @@ class TorchModel:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     signature: Signature
+    returns: Structure
     example: Arguments
     samples: int
     fingerprint: str
@@ -112,6 +115,7 @@ def _load(source: ModelSource) -> TorchModel:
         inputs=signature.inputs,
         outputs=tuple(spec_of(name, tensor, samples) for name, tensor in outputs.items()),
         signature=signature,
+        returns=structure_of(ran.raw),
         example=signature.split([t.clone() for t in tensors]),
         samples=given,
         fingerprint=fingerprint_of(module, signature),

@@ -6,11 +6,11 @@ import copy
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import nn
 from torch.ao.quantization import float_qparams_weight_only_qconfig
 
 from autoq.adaptors.pytorch.qconfig import qconfig_of
+from autoq.adaptors.pytorch.transposed import widened
 from autoq.adaptors.pytorch_eager.base import Base
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
 from autoq.core.precision import Mode, OpPrecision, TensorQuant
@@ -39,7 +39,7 @@ def _convert(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
         embedding = isinstance(float_module, nn.Embedding)
         holder.qconfig = float_qparams_weight_only_qconfig if embedding else qconfig_of(precision)
         return op.kind.dynamic_class.from_float(holder)
-    holder = widened(copy.copy(float_module)) if op.kind.is_transposed else copy.copy(float_module)
+    holder = copy.copy(widened(float_module) if op.kind.is_transposed else float_module)
     holder._modules = dict(float_module._modules)  # what is attached below stays away from the original
     holder.qconfig = qconfig_of(precision)
     if fused:
@@ -51,26 +51,6 @@ def _convert(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
     holder.activation_post_process = observer
     target = op.kind.fused_static_class if fused else op.kind.static_class
     return target.from_float(holder)
-
-
-def widened(module: Any) -> Any:
-    """A transposed convolution that gives as many channels as it takes; the added ones are zero.
-
-    oneDNN's quantized kernel mixes up the weights when the numbers differ.
-    """
-    missing = module.in_channels - module.out_channels
-    if missing <= 0:
-        return module
-    wide = copy.copy(module)
-    wide._parameters = dict(module._parameters)
-    wide.out_channels = module.in_channels
-    shape = (module.in_channels, missing, *module.weight.shape[2:])
-    zeros = torch.zeros(shape)
-    wide.weight = nn.Parameter(torch.cat([module.weight.detach(), zeros], dim=1), requires_grad=False)
-    if module.bias is not None:
-        bias = torch.cat([module.bias.detach(), torch.zeros(missing)])
-        wide.bias = nn.Parameter(bias, requires_grad=False)
-    return wide
 
 
 def _sharing(module: nn.Module) -> nn.Module:

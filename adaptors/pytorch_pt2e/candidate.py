@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from autoq.adaptors.pytorch.candidate import CompilableCandidate, CompiledCandidate, compiled_candidate, module_bytes
+from autoq.adaptors.pytorch.native import Native
 from autoq.adaptors.pytorch_pt2e.build import converted
 from autoq.adaptors.pytorch_pt2e.deploy import compile_graph
 from autoq.adaptors.pytorch_pt2e.faithful import require_faithful
@@ -45,9 +46,12 @@ class Reference:
         """Outputs by name."""
         signature = self._model.torch.signature
         tensors = (*args, *(kwargs[name] for name in signature.names[signature.positional :]))
+        return dict(zip((spec.name for spec in self._model.outputs), self.ordered(*tensors), strict=True))
+
+    def ordered(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Outputs in order, of inputs in order."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
-            found = self._fast(*tensors)
-        return dict(zip((spec.name for spec in self._model.outputs), found, strict=True))
+            return tuple(self._fast(*tensors))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -56,9 +60,11 @@ class GraphCandidate(CompilableCandidate):
 
     Attributes:
         source: The model it was built from.
+        graph: Takes the inputs in order, returns a tuple of the outputs in order.
     """
 
     source: Pt2eModel
+    graph: fx.GraphModule
 
     def compiled(self) -> CompiledCandidate:
         """The deployed form: one package, compiled the first time. Ops without an 8-bit kernel in it are float.
@@ -67,8 +73,7 @@ class GraphCandidate(CompilableCandidate):
             TrialError: It does not compile.
         """
         if self._compiled is None:
-            graph = self.native
-            assert isinstance(graph, fx.GraphModule)
+            graph = self.graph
             deployed = compile_graph(graph, self.source, self.options.threads, autocast=self.autocast)
             found = compiled_candidate(self, deployed.package)
             require_faithful(self, found, self.source)
@@ -90,16 +95,18 @@ def build(model: Pt2eModel, plan: Plan, calibration: Calibration | None, options
     graph = shared_copy(model.graph) if float_only else converted(model.graph, model.ops, plan, calibration)
     realized = plan if float_only else realized_plan(plan, model.ops, graph)
     autocast = BF16 in plan.recipes
+    reference = Reference(model, graph, autocast=autocast)
+    known = model.torch
     common: dict[str, Any] = {
-        "run": Reference(model, graph, autocast=autocast),
+        "run": reference,
         "signature": model.torch.signature,
         "outputs": tuple(model.outputs),
         "plan": plan,
         "realized": realized,
-        "native": graph,
+        "native": Native(reference.ordered, known.signature, known.returns, threads=options.threads),
         "size_bytes": max(module_bytes(graph), 1),
         "options": options,
         "record": tuning_record(realized, model.ops, graph),
         "model": model.torch,
     }
-    return GraphCandidate(**common, autocast=autocast, source=model)
+    return GraphCandidate(**common, autocast=autocast, source=model, graph=graph)

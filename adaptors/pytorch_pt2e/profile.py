@@ -35,8 +35,7 @@ def profile(candidate: GraphCandidate, inputs: Inputs) -> OpCosts:
         TrialError: The model failed.
     """
     tensors = candidate.source.torch.signature.tensors(inputs)
-    graph = candidate.native
-    assert isinstance(graph, fx.GraphModule)
+    graph = candidate.graph
     try:
         with guarded(candidate.options.threads):
             return _costs(candidate, graph, tensors)

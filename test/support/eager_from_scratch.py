@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.transposed import widened
 from autoq.adaptors.pytorch_eager.base import base_of
-from autoq.adaptors.pytorch_eager.convert import widened
 from autoq.core.batch import Batch
 from autoq.core.plan import Plan
 from autoq.core.precision import Granularity, Mode, OpPrecision

@@ -56,7 +56,7 @@ def test_fit_a_module_and_load_what_it_saves(tmp_path: Path) -> None:
     folder = result.save(tmp_path / "out")
     assert {"model.torchscript.pt", "state_dict.safetensors", "tuning.json"} <= {f.name for f in folder.rglob("*")}
     with torch.no_grad():
-        (held,) = result.model(torch.from_numpy(inputs[:3]))  # TorchScript: a tuple of outputs
+        held = result.model(torch.from_numpy(inputs[:3]))
     assert np.array_equal(autoq.load(folder).predict(inputs[:3])["output"], held.numpy())
 
 

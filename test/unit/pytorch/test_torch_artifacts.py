@@ -123,7 +123,7 @@ def test_tuning_json_names_precisions_and_scales(tmp_path):
         (lambda folder: (folder / artifact.DESCRIPTION).unlink(), "no saved PyTorch model here"),
         (lambda folder: (folder / artifact.DESCRIPTION).write_text("{"), "cannot be read"),
         (lambda folder: (folder / artifact.DESCRIPTION).write_text('{"format": 99}'), "format 99"),
-        (lambda folder: (folder / artifact.DESCRIPTION).write_text('{"format": 1}'), "cannot be read"),
+        (lambda folder: (folder / artifact.DESCRIPTION).write_text('{"format": 2}'), "cannot be read"),
         (lambda folder: (folder / artifact.SCRIPT).write_bytes(b"PK"), "TorchScript file cannot be read"),
         (lambda folder: (folder / artifact.SCRIPT).unlink(), "TorchScript file cannot be read"),
     ],

@@ -132,6 +132,15 @@ def test_compiled_models_refuse_other_shapes(compiled):
         compiled[1].predict(X[:, :15])
 
 
+def test_compiled_models_are_held_like_the_original(compiled):
+    _, deployed, folder = compiled
+    for candidate in (deployed, artifact.load_artifact(folder, OPTIONS)):
+        held = candidate.native(torch.from_numpy(X))
+        assert np.array_equal(held.numpy(), candidate.predict(X)["output"])
+        with pytest.raises(DataError, match="not \\[4, 15\\]"):
+            candidate.native(torch.from_numpy(X[:, :15]))
+
+
 def test_compiled_models_take_transposed_memory(compiled):
     transposed = np.asfortranarray(X)
     assert np.array_equal(compiled[1].predict(transposed)["output"], compiled[1].predict(X)["output"])
