@@ -9,6 +9,7 @@ from typing import Any
 from autoq.config.loader import check_job, job_from_mapping, load_job
 from autoq.config.schema import Job
 from autoq.core.errors import ConfigError
+from autoq.core.function import is_function_name
 from autoq.evaluation.metrics import Metric, make_metric
 from autoq.evaluation.metrics.function import FunctionMetric
 from autoq.result import Result
@@ -37,7 +38,7 @@ def fit(
     positional arrays. Trials run in this process.
 
     Args:
-        model: A path, or the framework's own object; None for the path in `conf`.
+        model: A path, ``package.module:factory``, or the framework's own object; None for the path in `conf`.
         conf: A job file, a mapping with its keys, or a `Job`.
         calib_dataloader: Samples to calibrate on; any iterable, a torch DataLoader or a tf.data dataset.
         eval_dataloader: Samples to score on, with labels where the metric needs them.
@@ -69,7 +70,10 @@ def fit(
         postprocess=postprocess,
     )
     if isinstance(model, str | Path):
-        section = job.model.model_copy(update={"path": str(Path(model).absolute())})
+        # A factory's name is no path: made absolute it would name nothing.
+        named = isinstance(model, str) and is_function_name(model) and not Path(model).exists()
+        path = str(model) if named else str(Path(model).absolute())
+        section = job.model.model_copy(update={"path": path})
         job = job.model_copy(update={"model": section})
     return run_job(job, listener or SilentListener(), parts=parts, resume=resume)
 

@@ -12,6 +12,7 @@ import yaml
 from autoq.cli.console import console
 from autoq.config.loader import parse_job
 from autoq.core.errors import ConfigError
+from autoq.core.function import is_function_name
 from autoq.yaml_templates.catalog import find_template
 
 
@@ -21,7 +22,9 @@ def command(
         str | None, typer.Option(help="static, dynamic or auto; the framework's usual one by default.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("job.yaml"),
-    model: Annotated[Path | None, typer.Option(help="The model to tune; its path goes into the file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to tune, a file or package.module:factory; goes into the job file.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file when it exists.")] = False,
 ) -> None:
     """Write a complete, commented job file for a framework and approach."""
@@ -34,17 +37,22 @@ def command(
     _print_next_steps(output, model)
 
 
-def _with_model(text: str, name: str, model: Path, output: Path) -> str:
-    """The template with the model's path, relative to the job file where that is possible."""
+def _with_model(text: str, name: str, model: str, output: Path) -> str:
+    """The template with the model's path, relative to the job file where that is possible, or with its factory."""
+    # A file may have a colon in its name; Path.exists raises for some names, os.path never does.
+    if is_function_name(model) and not os.path.exists(model):  # noqa: PTH110
+        text = _replaced(text, name, ("model", "path"), model)
+        return _replaced(text, name, ("model", "name"), model.rpartition(":")[2] or model)
     if not os.path.exists(model):  # noqa: PTH110 - never raises, unlike Path.exists
         raise ConfigError(f"there is no model '{model}'", hint="check --model, or leave it out and edit model.path")
+    path = Path(model)
     try:
-        written = os.path.relpath(model.absolute(), output.parent.absolute())
+        written = os.path.relpath(path.absolute(), output.parent.absolute())
     except ValueError:
         # Another drive: no relative path leads there.
-        written = str(model.absolute())
+        written = str(path.absolute())
     text = _replaced(text, name, ("model", "path"), Path(written).as_posix())
-    return _replaced(text, name, ("model", "name"), model.stem or model.name)
+    return _replaced(text, name, ("model", "name"), path.stem or path.name)
 
 
 def _replaced(text: str, name: str, path: tuple[str, ...], value: str) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoq.cli.console import console
-from autoq.config.files import dataset_files, missing_files
+from autoq.config.files import dataset_files, import_beside, missing_files
 from autoq.config.json_schema import job_json_schema
 from autoq.config.loader import load_job
 from autoq.config.problem import Problem, config_error
@@ -22,6 +22,7 @@ from autoq.config.schema import Dataloader, Job
 from autoq.config.sizes import format_size
 from autoq.core.criterion import Criterion
 from autoq.core.errors import ConfigError
+from autoq.core.function import is_function_name, load_function
 from autoq.report.text import duration
 
 
@@ -32,7 +33,7 @@ def command(
     ] = False,
     schema_out: Annotated[Path | None, typer.Option(help="Write the JSON Schema to a file.")] = None,
 ) -> None:
-    """Check a job file and the files it names, and say what the job will do. Nothing is run."""
+    """Check a job file and the files and functions it names, and say what the job will do. No model is run."""
     if job_file is None and not print_schema and schema_out is None:
         raise ConfigError("name a job file to check", hint="autoq validate job.yaml")
     if print_schema:
@@ -41,8 +42,9 @@ def command(
         _write_schema(schema_out)
     if job_file is not None:
         job = load_job(job_file)
+        import_beside(job)
         directions, problems = _metrics(job)
-        problems += [*_postprocess(job), *missing_files(job)]
+        problems += [*_postprocess(job), *_factory(job), *missing_files(job)]
         if problems:
             raise config_error(problems, job.origin.name)
         _print_summary(job, job_file, criteria(job, list(directions), directions.__getitem__))
@@ -97,6 +99,15 @@ def _postprocess(job: Job) -> Iterator[Problem]:
         except ConfigError as error:
             mark = job.origin.mark(("evaluation", "accuracy", "postprocess", index))
             yield Problem(error.message, error.hint, mark)
+
+
+def _factory(job: Job) -> Iterator[Problem]:
+    name = job.model.path
+    if name is not None and is_function_name(name):
+        try:
+            load_function(name)
+        except ConfigError as error:
+            yield Problem(f"'{name}': {error.message}", error.hint, job.origin.mark(("model", "path")))
 
 
 def _print_summary(job: Job, job_file: Path, promises: Sequence[Criterion]) -> None:

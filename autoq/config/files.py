@@ -9,7 +9,7 @@ from pathlib import Path
 from autoq.config.positions import KeyPath
 from autoq.config.problem import Problem, config_error
 from autoq.config.schema import Dataloader, Dataset, Job
-from autoq.core.function import is_function_name
+from autoq.core.function import import_from, is_function_name
 from autoq.core.suggest import nearest
 
 
@@ -22,6 +22,11 @@ def check_files(job: Job) -> None:
     problems = missing_files(job)
     if problems:
         raise config_error(problems, job.origin.name)
+
+
+def import_beside(job: Job) -> None:
+    """Let the functions that a job names lie beside its file, or in the current folder."""
+    import_from(job.base, Path.cwd())
 
 
 def missing_files(job: Job) -> list[Problem]:

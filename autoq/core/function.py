@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from autoq.core.errors import ConfigError
@@ -21,6 +23,14 @@ def qualified_name(function: object) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
+def import_from(*folders: Path) -> None:
+    """Put folders in front of the import path, the first one foremost."""
+    for folder in reversed(folders):
+        name = str(folder.resolve())
+        if name not in sys.path:
+            sys.path.insert(0, name)
+
+
 def load_function(name: str) -> Callable[..., Any]:
     """Import ``package.module:function``.
 
@@ -36,7 +46,7 @@ def load_function(name: str) -> Callable[..., Any]:
         raise ConfigError(
             f"cannot import module '{module_name}': {type(error).__name__}: {error}",
             where=name,
-            hint="the module must be installed, or lie in a folder of PYTHONPATH",
+            hint="it must be installed, or lie beside the job file, in the current folder or in one of PYTHONPATH",
         ) from error
     value: Any = module
     for part in attribute.split("."):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoq.config.data_schema import Dataloader
+from autoq.config.files import import_beside
 from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
@@ -96,18 +96,17 @@ def setup_of(job: Job, parts: PythonParts = NO_PARTS) -> Setup:
 def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
     """Where a job's model comes from: a file, ``package.module:factory``, or what Python handed over.
 
-    A factory's module may lie beside the job file.
+    A factory's module may lie beside the job file, or in the current folder.
 
     Raises:
         ConfigError: The job names no model.
     """
+    import_beside(job)
     section, model = job.model, parts.model
     if model is None:
         if section.path is None:
             raise ConfigError("the job names no model", hint="give model.path, or hand the model to autoq.fit")
         model = section.path if is_function_name(section.path) else str(job.resolve(section.path))
-        if is_function_name(section.path) and str(job.base.resolve()) not in sys.path:
-            sys.path.insert(0, str(job.base.resolve()))
     weights = job.resolve(section.weights) if section.weights is not None else None
     return ModelSource(
         model,
@@ -228,6 +227,7 @@ def metrics_of(job: Job, parts: PythonParts = NO_PARTS) -> Sequence[Metric]:
     if parts.metrics is not None:
         return parts.metrics
     accuracy = job.evaluation.accuracy
+    import_beside(job)
     if accuracy is None:
         raise ConfigError("the job names no metric", hint="give evaluation.accuracy.metric, or metric or eval_func")
     return make_metrics(accuracy.metric)

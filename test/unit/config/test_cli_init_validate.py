@@ -61,6 +61,12 @@ def test_init_writes_the_models_path_relative_to_the_job(folder: Path, name: str
     assert job.model.name == Path(name).stem
 
 
+def test_init_writes_a_factory_as_it_is(folder: Path) -> None:
+    run("init", "--framework", "pytorch_fx", "--model", "my_models:build", "-o", "jobs/a.yaml")
+    job = load_job(folder / "jobs/a.yaml")
+    assert (job.model.path, job.model.name) == ("my_models:build", "build")
+
+
 def test_init_keeps_the_comments(folder: Path) -> None:
     (folder / "net.onnx").touch()
     run("init", "--model", "net.onnx")
