@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from autoq.adaptors.pytorch.execution import first_line
-from autoq.adaptors.pytorch.guard import errors_only
+from autoq.adaptors.pytorch.guard import copy_of, errors_only
 from autoq.adaptors.pytorch.program import fixed_size, is_program, load_program
 from autoq.adaptors.pytorch.weights import load_weights
 from autoq.core.adaptor import ModelSource
@@ -61,8 +61,18 @@ def read(source: ModelSource) -> Read:
                 where=str(weights),
                 hint="remove model.weights",
             )
+        if found.module is model:
+            found = replace(found, module=_own(found.module))
         load_weights(found.module, Path(weights))
     return found
+
+
+def _own(module: nn.Module) -> nn.Module:
+    """A copy to load weights into: the user's module keeps its own. Training flags stay to be told of."""
+    duplicate = copy_of(module)
+    for mine, theirs in zip(duplicate.modules(), module.modules(), strict=True):
+        mine.training = theirs.training
+    return duplicate
 
 
 def _of_object(model: object) -> Read:

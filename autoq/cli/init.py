@@ -84,7 +84,7 @@ def _write(text: str, output: Path, force: bool) -> None:
         raise ConfigError(f"'{output}' cannot be written: {error.strerror}", hint="choose another --output") from None
 
 
-def _print_next_steps(output: Path, model: Path | None) -> None:
+def _print_next_steps(output: Path, model: str | None) -> None:
     steps = [
         "edit the data sections" if model is not None else "edit model.path and the data sections",
         f"autoq validate {output}",

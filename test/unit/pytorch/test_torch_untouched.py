@@ -114,3 +114,13 @@ def test_a_model_that_writes_into_its_inputs_gets_copies(tmp_path):
     assert np.array_equal(loaded.predict(images)["output"], expected)
     assert np.array_equal(images, IMAGES)
     assert not load(ModelSource(small_cnn(), example=lambda: images)).signature.written
+
+
+def test_weights_of_the_job_are_not_loaded_into_the_users_module(tmp_path):
+    module, trained = small_cnn(), small_cnn()
+    torch.nn.init.ones_(next(trained.parameters()))
+    torch.save(trained.state_dict(), tmp_path / "weights.pt")
+    before = model_state(module)
+    model = load(ModelSource(module, options={"weights": tmp_path / "weights.pt"}, example=lambda: IMAGES))
+    assert model_state(module) == before
+    assert torch.equal(next(model.module.parameters()), next(trained.parameters()))
