@@ -20,6 +20,7 @@ from torch.fx import GraphModule, Node
 from autoq.adaptors.pytorch.statistics import unfilled
 from autoq.adaptors.pytorch.transposed import TRANSPOSED, widened
 from autoq.adaptors.pytorch_fx.graph import FxGraph, Member
+from autoq.adaptors.pytorch_fx.kinds import ABSORBED
 from autoq.adaptors.pytorch_fx.observers import PlannedObserver, is_dynamic, merged, planned_qconfig
 from autoq.adaptors.pytorch_fx.trace import backend
 from autoq.core.errors import TrialError
@@ -32,8 +33,9 @@ _NODE = "node:"
 # Key of `Node.meta`: the node is not the model's, and passes on the values of its first argument.
 _ADDED = "autoq_added"
 
-# Stands behind a dynamic op while the framework prepares: it takes the float result of such an op for int8, and would
-# leave the static ops behind it without observers, in float with rounded weights.
+# Stands behind some ops while the framework works. Of a dynamic op, it takes the float result for int8, and would leave
+# the static ops behind it without observers, in float with rounded weights. An activation function or a normalization
+# in float it would run in int8 all the same where int8 ops stand around it, and hand that to whatever else reads it.
 _BARRIER = torch.ops.aten.alias.default
 
 
@@ -54,7 +56,7 @@ def converted_of(prepared: GraphModule) -> GraphModule:
         # How the framework's own code copies the scales of recurrent weights.
         warnings.filterwarnings("ignore", message="To copy construct from a tensor")
         converted: GraphModule = convert_fx(prepared, backend_config=backend())
-    _drop_barriers(converted)
+    drop_barriers(converted)
     return converted
 
 
@@ -85,6 +87,10 @@ def prepared_of(graph: FxGraph, plan: Plan) -> GraphModule:
                 scopes[added.name] = (_NODE + added.name, nn.Module)
                 if precision.mode is Mode.STATIC:
                     mapping.set_module_name(_NODE + added.name, mapping.module_name_qconfigs[scopes[member.last][0]])
+    ends = _float_ends(graph, plan)
+    for node in [n for n in copied.graph.nodes if n.name in ends]:
+        added = _behind(node, _BARRIER, ())
+        scopes[added.name] = (_NODE + added.name, nn.Module)
     copied.recompile()
     return prepare(copied, mapping, False, scopes, (), backend_config=backend())
 
@@ -103,6 +109,12 @@ def _adapt(copied: GraphModule, member: Member, graph: FxGraph, precision: OpPre
     return _behind(node, torch.narrow, (1, 0, module.out_channels))
 
 
+def _float_ends(graph: FxGraph, plan: Plan) -> frozenset[str]:
+    """Names of the last nodes of ops that the framework must be kept from quantizing."""
+    kept = [op for op in graph.ops if op.type in ABSORBED and plan[op.id].is_float]
+    return frozenset(member.last for op in kept for member in op.members)
+
+
 def _behind(node: Node, target: Any, arguments: tuple[int, ...]) -> Node:
     with node.graph.inserting_after(node):
         added: Node = node.graph.call_function(target, (node, *arguments))
@@ -111,7 +123,8 @@ def _behind(node: Node, target: Any, arguments: tuple[int, ...]) -> Node:
     return added
 
 
-def _drop_barriers(converted: GraphModule) -> None:
+def drop_barriers(converted: GraphModule) -> None:
+    """Take out what only kept the framework from joining ops."""
     for node in [n for n in converted.graph.nodes if n.target is _BARRIER]:
         node.replace_all_uses_with(node.args[0])
         converted.graph.erase_node(node)

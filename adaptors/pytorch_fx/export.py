@@ -11,7 +11,7 @@ from torch.ao.quantization.quantize_fx import _convert_to_reference_decomposed_f
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.reference import Reference, StoredWeight, notes_of, static_part
-from autoq.adaptors.pytorch_fx.build import fill, prepared_of
+from autoq.adaptors.pytorch_fx.build import drop_barriers, fill, prepared_of
 from autoq.adaptors.pytorch_fx.graph import FxGraph
 from autoq.adaptors.pytorch_fx.trace import backend
 from autoq.core.capability import Op
@@ -32,6 +32,7 @@ def reference(graph: FxGraph, plan: Plan, calibration: Calibration | None) -> Re
             prepared = prepared_of(graph, static)
             fill(prepared, graph, calibration)
             module = _convert_to_reference_decomposed_fx(prepared, backend_config=backend())
+            drop_barriers(module)
             _store_weights(module)
     except AutoqError:
         raise

@@ -36,7 +36,9 @@ MODULES: Mapping[type[nn.Module], str] = {
     nn.BatchNorm3d: "BatchNorm3d",
     nn.LayerNorm: "LayerNorm",
     nn.GroupNorm: "GroupNorm",
+    nn.InstanceNorm1d: "InstanceNorm1d",
     nn.InstanceNorm2d: "InstanceNorm2d",
+    nn.InstanceNorm3d: "InstanceNorm3d",
     nn.Hardswish: "Hardswish",
     nn.LeakyReLU: "LeakyReLU",
     nn.ELU: "ELU",
@@ -97,6 +99,14 @@ ATTENTION = frozenset({"LayerNorm", "Softmax", "MultiheadAttention", "ScaledDotP
 
 WEIGHTED = frozenset({"Conv1d", "Conv2d", "Conv3d", "Linear"}) | {f"ConvTranspose{n}d" for n in (1, 2, 3)}
 """Types of ops with a weight and a static form."""
+
+ABSORBED = frozenset(
+    {
+        *("BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "GroupNorm"),
+        *("Hardswish", "LeakyReLU", "ELU", "PReLU", "Sigmoid", "Hardsigmoid", "Tanh", "Softmax"),
+    }
+)
+"""Types of ops that the framework runs in 8 bits between ops that are in 8 bits, asked to or not."""
 
 RECURRENT = frozenset({"LSTM", "GRU", "LSTMCell", "GRUCell"})
 """Types of ops with several weights of their own."""

@@ -282,3 +282,41 @@ def test_other_sizes_than_the_example_are_computed_rightly(
     x = rng.standard_normal(other, dtype=np.float32)
     (found,) = candidate.predict({"x": x}).values()
     np.testing.assert_array_equal(found, candidate.native(torch.from_numpy(x)).numpy())
+
+
+class _Branching(nn.Module):
+    def __init__(self, between: nn.Module) -> None:
+        super().__init__()
+        self.first, self.between, self.second = nn.Conv2d(8, 8, 3), between, nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.between(self.first(x))
+        return self.second(y), torch.exp(-y)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        nn.Hardswish(),
+        nn.LeakyReLU(),
+        nn.ELU(),
+        nn.PReLU(),
+        nn.Sigmoid(),
+        nn.Tanh(),
+        nn.Softmax(1),
+        nn.InstanceNorm2d(8),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_a_float_op_between_int8_ops_stays_float(between: nn.Module) -> None:
+    """The framework would run it in int8, and hand int8 to the float op that reads it too."""
+    held = images(_Branching(between))
+    plan = Plan({op: held.precision(op, Mode.STATIC) for op in ("first", "second")})
+    candidate = held.apply(plan)
+    modes = modes_of(candidate.converted)
+    assert {op: modes[op] for op in ("first", "between", "second")} == {
+        "first": {Mode.STATIC},
+        "between": {Mode.FP32},
+        "second": {Mode.STATIC},
+    }
+    assert held.noise(plan) > 25
