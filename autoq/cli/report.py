@@ -14,7 +14,7 @@ from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
 from autoq.report import deployment, page, side_by_side
 from autoq.report.document import ReportDocument
-from autoq.report.naming import baseline_name
+from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
 from autoq.report.text import NONE, counted, duration
 from autoq.store.artifacts import JobFolder
@@ -97,8 +97,10 @@ def print_document(document: ReportDocument) -> None:
             console.print(line, highlight=False, markup=False)
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+    floats = len(rivals_of(document.trials))
+    without = f" and {floats} without quantizing" if floats else ""
     console.print(
-        f"{counted(len(document.trials) - 1, 'trial')}, {duration(sum(document.seconds.values()))}; "
+        f"{counted(len(document.trials) - 1 - floats, 'trial')}{without}, {duration(sum(document.seconds.values()))}; "
         f"search ended: {document.stop_reason}",
         highlight=False,
         markup=False,

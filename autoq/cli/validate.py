@@ -23,7 +23,7 @@ from autoq.config.sizes import format_size
 from autoq.core.criterion import Criterion
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function
-from autoq.report.text import duration
+from autoq.report.text import duration, join
 
 
 def command(
@@ -126,7 +126,8 @@ def _summary(job: Job, promises: Sequence[Criterion]) -> Iterator[tuple[str, str
     quantization, accuracy, performance = job.quantization, job.evaluation.accuracy, job.evaluation.performance
     path = job.resolve(job.model.path or "")
     size = f", {format_size(path.stat().st_size)}" if path.is_file() else ""
-    yield "model", f"{job.model.name} ({job.model.path}{size}), tuned by {job.model.framework}"
+    weights = f" with {job.model.weights}" if job.model.weights is not None else ""
+    yield "model", f"{job.model.name} ({job.model.path}{size}{weights}), tuned by {job.model.framework}"
     rules = len(quantization.optype_wise) + len(quantization.op_wise)
     yield "approach", quantization.approach + (f", {rules} optype_wise and op_wise rules" if rules else "")
     if quantization.approach != "post_training_dynamic_quant":
@@ -141,12 +142,16 @@ def _summary(job: Job, promises: Sequence[Criterion]) -> Iterator[tuple[str, str
             yield "verdict on", f"{_described(held_out)}, which the search never sees"
         elif held_out:
             yield "verdict on", f"{100 * held_out:.3g} % of the samples, which the search never sees"
-    weights = objective(job).weights
-    total = sum(weight for _, weight in weights)
-    yield "objective", " + ".join(f"{w / total:.3g} × {q}" if len(weights) > 1 else str(q) for q, w in weights)
+    aims = objective(job).weights
+    total = sum(weight for _, weight in aims)
+    yield "objective", " + ".join(f"{w / total:.3g} × {q}" if len(aims) > 1 else str(q) for q, w in aims)
     instances = f" × {performance.num_of_instance} instances" if performance.num_of_instance > 1 else ""
     threads = performance.cores_per_instance
     yield "measured with", ("1 thread" if threads == 1 else f"{threads or 'all'} threads") + instances
+    if job.deployment is not None:
+        profile = f", plans of profile {job.deployment.profile} only" if job.deployment.profile is not None else ""
+        within = f"within {job.deployment.tolerance:g} of the tuned model"
+        yield "deployed in", f"{join(job.deployment.runtimes)}, {within}{profile}"
     yield "search", f"{job.tuning.strategy.name}, {_ends(job)}"
     limits = [f"at most {format_size(job.runner.memory)}"] if job.runner.memory else []
     limits += [f"{duration(job.runner.timeout)} per trial"] if job.runner.timeout else []

@@ -9,6 +9,7 @@ from typing import Any
 
 from autoq.config.positions import KeyPath, dotted
 from autoq.config.schema import Job, OpRules
+from autoq.core.function import is_function_name
 from autoq.core.precision import DType, Mode
 from autoq.core.registry import ADAPTORS, AUTO, DYNAMIC, STATIC, strategy_factory
 from autoq.core.suggest import did_you_mean
@@ -43,12 +44,36 @@ class Conflict:
 
 def conflicts(job: Job) -> Iterator[Conflict]:
     """Everything that contradicts itself in a valid job."""
+    yield from _model(job)
     yield from _approach(job)
     yield from _op_rules(job)
     yield from _metrics(job)
     yield from _tuning(job)
     yield from _runner(job)
     yield from _deployment(job)
+
+
+def _model(job: Job) -> Iterator[Conflict]:
+    """Keys that would be read by nobody."""
+    model = job.model
+    factory = model.path is None or is_function_name(model.path)
+    if ADAPTORS[model.framework].extra == "pytorch":
+        if model.arguments and not factory:
+            yield Conflict(
+                ("model", "arguments"),
+                f"model.arguments are those of a factory, and model.path '{model.path}' is a file",
+                "write path: package.module:factory, or leave the arguments out",
+                of_key=True,
+            )
+        return
+    for key, value in (("weights", model.weights), ("arguments", model.arguments)):
+        if value:
+            yield Conflict(
+                ("model", key),
+                f"model.{key} is for PyTorch models, and framework {model.framework} takes files that hold everything",
+                f"leave {key} out",
+                of_key=True,
+            )
 
 
 def _approach(job: Job) -> Iterator[Conflict]:

@@ -22,6 +22,13 @@ def error_of(text: str) -> str:
         ("model: {framework: onnxrt_qd}\n", "job.yaml:1:20", "did you mean 'onnxrt_qdq'"),
         ("model: {path: model.onnx}\n", "job.yaml:1:1", "lacks the key 'framework'"),
         ("runner: {}\n", "job.yaml:1:1", "lacks the section 'model'"),
+        (MODEL[:-2] + ", weights: w.pt}\n", "job.yaml:1:50", "model.weights is for PyTorch models"),
+        (MODEL[:-2] + ", arguments: {a: 1}}\n", "job.yaml:1:50", "model.arguments is for PyTorch models"),
+        (
+            "model: {framework: pytorch_fx, path: model.pt2, arguments: {a: 1}}\n",
+            "job.yaml:1:49",
+            "are those of a factory, and model.path 'model.pt2' is a file",
+        ),
         (MODEL + "tunin: {}\n", "job.yaml:2:1", "did you mean 'tuning'"),
         (MODEL + "base: /data\n", "job.yaml:2:1", "unknown key 'base'"),
         (MODEL + "tuning:\n  max_trials: 3\n", "job.yaml:3:3", "'max_trials' belongs under tuning.exit_policy"),
