@@ -179,6 +179,8 @@ def _save_module(candidate: TorchCandidate, folder: Path) -> tuple[tuple[str, ..
         known: dict[str, Any] = {"form": form}
         if form == "trace" and not takes_other_sizes(flat, script, tensors):
             known["signature"] = _of_this_size(candidate.signature, tensors).to_json()
+        if form == "trace" and model.execution.reads_values:
+            known["notes"] = [*candidate.notes, f"{_ONE_WAY} ({reasons[0].message})"]
         return (SCRIPT, WEIGHTS), known
     try:
         program, inputs, _ = export(candidate.native, model)
@@ -200,6 +202,8 @@ def _of_this_size(signature: Signature, example: tuple[Tensor, ...]) -> Signatur
     specs = tuple(TensorSpec(spec.name, spec.dtype, (BATCH, *shape)) for spec, shape in sizes)
     return replace(signature, inputs=specs)
 
+
+_ONE_WAY = "saved as a trace: where its code chooses by values of tensors, the way is that of the calibration data"
 
 # A trace carries every kind of code, but one way through it; scripting carries control flow.
 _SCRIPTS = (("trace", traced), ("script", scripted))

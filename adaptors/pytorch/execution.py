@@ -188,9 +188,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs = [t for t in tree_leaves((args, kwargs or {})) if isinstance(t, Tensor)]
         self._note_lent(inputs)
+        self._reads_values |= torch.Tag.data_dependent_output in func.tags
         if self._inside:
             return func(*args, **(kwargs or {}))
-        self._reads_values |= func is torch.ops.aten._local_scalar_dense.default
         taken = self._numbered(inputs)
         result = func(*args, **(kwargs or {}))
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]

@@ -82,11 +82,12 @@ def _halved(tensor: Tensor) -> Tensor:
 
 
 def _batches(example: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    """The example, one sample, three samples, and three of other magnitudes."""
+    """The example, one sample, three samples, and three of other magnitudes and of the other sign."""
     three = tuple(torch.cat([t, t, t])[:3] for t in example)
     scaled = tuple(t * 4 if t.is_floating_point() else t.flip(-1) for t in three)
     small = tuple(t / 16 if t.is_floating_point() else t for t in three)
-    return [example, tuple(t[:1] for t in example), three, scaled, small]
+    negated = tuple(-t if t.is_floating_point() else t for t in three)
+    return [example, tuple(t[:1] for t in example), three, scaled, small, negated]
 
 
 def _require_same(flat: Flat, other: Callable[..., tuple[Tensor, ...]], example: tuple[Tensor, ...]) -> None:

@@ -15,12 +15,21 @@ from autoq.adaptors.pytorch.statistics import filled_observer, range_of
 from autoq.adaptors.pytorch_eager.base import Base, with_replaced
 from autoq.adaptors.pytorch_eager.convert import quantized_module
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
-from autoq.adaptors.pytorch_eager.leaves import Bf16Leaf, DynamicLeaf, EmbeddingLeaf, StaticLeaf
+from autoq.adaptors.pytorch_eager.leaves import (
+    Bf16Leaf,
+    DynamicLeaf,
+    EmbeddingLeaf,
+    GruLeaf,
+    LstmLeaf,
+    QuantizedLeaf,
+    StaticLeaf,
+)
 from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
 from autoq.core.precision import DType, Mode, OpPrecision, Scheme, TensorQuant
 from autoq.core.statistics import Calibration
 
+_UNFUSED: Mapping[str, type[QuantizedLeaf]] = {"Embedding": EmbeddingLeaf, "LSTM": LstmLeaf, "GRU": GruLeaf}
 _ACTIVATIONS = ((DType.UINT8, Scheme.ASYM), (DType.INT8, Scheme.SYM))
 
 
@@ -113,8 +122,8 @@ def _static(
 
 def _dynamic(base: Base, op: EagerOp, precision: OpPrecision) -> nn.Module:
     module = quantized_module(base, op, precision)
-    if op.kind.name == "Embedding":
-        return EmbeddingLeaf(module)
+    if op.kind.name in _UNFUSED:
+        return _UNFUSED[op.kind.name](module)
     fused: Any = base.module.get_submodule(op.path) if op.activation is not None else None
     return DynamicLeaf(module, None if fused is None else copy.deepcopy(fused[1]))
 

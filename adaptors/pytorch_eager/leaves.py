@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Optional, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +62,6 @@ class StaticLeaf(QuantizedLeaf):
         gives_quantized: Everyone who takes the output takes it quantized.
     """
 
-    outputs: int | None
-
     def __init__(
         self,
         quantized: nn.Module,
@@ -78,7 +76,7 @@ class StaticLeaf(QuantizedLeaf):
         super().__init__(quantized)
         self.scale = scale
         self.zero_point = zero_point
-        self.outputs = outputs
+        self.outputs = outputs  # without an annotation: TorchScript does not know one in quotes
         self.dense = dense
         self.takes_quantized = takes_quantized
         self.gives_quantized = gives_quantized
@@ -101,7 +99,7 @@ class StaticLeaf(QuantizedLeaf):
 
 
 class DynamicLeaf(QuantizedLeaf):
-    """A module with quantized weights that finds the range of its input as it runs.
+    """A Linear with quantized weights that finds the range of its input as it runs.
 
     Args:
         quantized: The framework's module.
@@ -112,10 +110,38 @@ class DynamicLeaf(QuantizedLeaf):
         super().__init__(quantized)
         self.activation = activation
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """What the float module computes."""
-        result = self.quantized(*args, **kwargs)
-        return result if self.activation is None else self.activation(result)
+        y: Tensor = self.quantized(input)
+        if self.activation is not None:
+            y = self.activation(y)
+        return y
+
+
+class LstmLeaf(QuantizedLeaf):
+    """An LSTM with quantized weights."""
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: Optional[tuple[Tensor, Tensor]] = None,  # noqa: UP045
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """What the float module computes; packed sequences too, outside of TorchScript."""
+        result: tuple[Tensor, tuple[Tensor, Tensor]] = self.quantized(input, hx)
+        return result
+
+
+class GruLeaf(QuantizedLeaf):
+    """A GRU with quantized weights."""
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: Optional[Tensor] = None,  # noqa: UP045
+    ) -> tuple[Tensor, Tensor]:
+        """What the float module computes; packed sequences too, outside of TorchScript."""
+        result: tuple[Tensor, Tensor] = self.quantized(input, hx)
+        return result
 
 
 class EmbeddingLeaf(QuantizedLeaf):
@@ -140,7 +166,8 @@ class Bf16Leaf(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """What the module computes, to three digits."""
-        return cast("Tensor", self.module(x.to(torch.bfloat16)).to(torch.float32))
+        y: Tensor = self.module(x.to(torch.bfloat16))
+        return y.to(torch.float32)
 
     def __getattr__(self, name: str) -> Any:
         try:

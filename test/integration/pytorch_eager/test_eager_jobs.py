@@ -92,8 +92,11 @@ def test_batches_of_different_structures_are_named() -> None:
             yield {"x": inputs}
             yield [inputs, inputs]
 
-    with pytest.raises(DataError, match="batch"):
+    with pytest.raises(DataError) as caught:
         autoq.fit(small_torch.small_cnn(), _job(Path("unused")), Loader(), eval_func=lambda _: 1.0)
+    told = str(caught.value)
+    assert "item 1: the data change their structure: the first item is an array, this one a dict of x" in told
+    assert "give every batch in the same form" in told
 
 
 # -- models that cannot be tuned as they are ---------------------------------------------------------------------------

@@ -84,6 +84,25 @@ def test_a_model_without_a_faithful_form_says_why(tmp_path):
     assert "torch.export" in str(caught.value)
 
 
+def test_a_trace_that_is_seen_to_go_one_way_only_is_refused(tmp_path):
+    class Signed(nn.Module):
+        def forward(self, *xs):
+            return xs[0] * 2 if float(xs[0].mean()) > 0 else xs[0]
+
+    candidate = candidate_of(Signed().eval(), np.ones((2, 4), np.float32))
+    with pytest.raises(TrialError, match="computes something else on a batch of 3"):
+        saved(candidate, tmp_path)
+
+
+def test_a_trace_of_code_that_looks_at_values_says_so(tmp_path):
+    class Far(nn.Module):
+        def forward(self, *xs):
+            return xs[0] * 2 if float(xs[0].mean()) < 1000 else xs[0]
+
+    loaded = saved(candidate_of(Far().eval(), np.ones((2, 4), np.float32)), tmp_path)
+    assert any("the way is that of the calibration data" in note for note in loaded.notes)
+
+
 def test_the_folder_holds_no_pickle_of_python_objects(tmp_path):
     artifact.save(candidate_of(FACTORIES["small_mlp"](), inputs_for("small_mlp")), tmp_path, "pytorch_eager")
     for file in tmp_path.glob("*.pt"):

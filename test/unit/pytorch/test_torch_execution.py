@@ -103,3 +103,22 @@ def test_recording_leaves_no_hooks():
     module = small_cnn()
     record(module, (torch.ones(2, 3, 16, 16),), {})
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+@pytest.mark.parametrize(
+    ("looks", "seen"),
+    [
+        (lambda x: x.mean() > 0, True),
+        (lambda x: x.sum().item() > 0, True),
+        (lambda x: torch.equal(x, x), True),
+        (lambda x: torch.allclose(x, x), True),
+        (lambda x: 0.3 in x, True),
+        (lambda x: x.shape[0] > 1, False),
+    ],
+)
+def test_code_that_looks_at_values_is_found(looks, seen):
+    class Looks(nn.Module):
+        def forward(self, x):
+            return x if looks(x) else x + 1
+
+    assert record(Looks().eval(), (torch.ones(2, 4),), {})[1].reads_values is seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,57 @@ def test_nothing_stays_quantized_where_the_way_depends_on_data() -> None:
     candidate = prepared.full()
     assert _joined(candidate) == [False, False]
     assert candidate.predict(9 * batch)["output"].shape == (2, 8)
+
+
+class Choosing(nn.Module):
+    """Goes one of two ways through its modules, by the values it is given."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        if float(x.float().mean()) > 0:
+            return self.last(y)
+        return self.last(-y) * 2
+
+
+class ChoosingRecurrent(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.body(x)
+        if float(x.mean()) > 0:
+            return y[:, 0]
+        return y[:, 1]
+
+
+_CHOOSING: dict[str, tuple[nn.Module, tuple[int, ...], Mode]] = {
+    "Linear": (Choosing(nn.Sequential(nn.Linear(8, 8), nn.ReLU())), (8,), Mode.STATIC),
+    "Conv": (
+        Choosing(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU6(), nn.ConvTranspose2d(8, 4, 2, 2))),
+        (3, 4, 4),
+        Mode.STATIC,
+    ),
+    "dynamic Linear": (Choosing(nn.Sequential(nn.Linear(8, 8), nn.ReLU())), (8,), Mode.DYNAMIC),
+    "LSTM": (ChoosingRecurrent(nn.LSTM(8, 4, batch_first=True)), (3, 8), Mode.DYNAMIC),
+    "GRU": (ChoosingRecurrent(nn.GRU(8, 4, batch_first=True)), (3, 8), Mode.DYNAMIC),
+}
+
+
+@pytest.mark.parametrize("name", _CHOOSING)
+def test_control_flow_is_saved_with_its_quantized_modules(name: str, tmp_path: Path) -> None:
+    module, shape, mode = _CHOOSING[name]
+    x = np.random.default_rng(0).random((2, *shape), np.float32)
+    candidate = Prepared(module, x, -x).full(SpaceRules(modes=(mode,)))
+    assert {p.mode for p in candidate.realized.precisions.values()} == {mode}
+    loaded = _ADAPTOR.load_artifact(_ADAPTOR.save(candidate, tmp_path).folder, RunOptions())
+    for inputs in (x, -x):
+        assert np.array_equal(loaded.predict(inputs)["output"], candidate.predict(inputs)["output"])
 
 
 # -- modules called twice, shared and lent weights ---------------------------------------------------------------------
