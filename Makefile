@@ -34,7 +34,7 @@ demo: $(INSTALLED)  ## Tune EfficientNet-Lite0 (ImageNet) on this machine and re
 test: $(INSTALLED)  ## Run all tests, on real models
 	@$(BIN)/python -m examples.onnxrt.prepare
 	@$(BIN)/python -m examples.pytorch.prepare
-	$(BIN)/pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## Check style, types and layers
 	$(BIN)/ruff check .
