@@ -17,7 +17,7 @@ from autoq.core.errors import ConfigError
 from autoq.core.objective import Objective, Quantity
 from autoq.core.profile import PROFILES
 from autoq.core.space import OpRule, Space, SpaceRules, TensorRule, match_names
-from autoq.core.suggest import did_you_mean
+from autoq.core.suggest import did_you_mean, nearest
 
 DEFAULT_RELATIVE_LOSS = 0.01
 """Largest loss where a job names none: one percent of the fp32 score."""
@@ -139,7 +139,8 @@ def recipes(job: Job, offered: Sequence[Recipe]) -> tuple[Recipe, ...]:
     wanted = job.quantization.recipes
     names = list(dict.fromkeys(recipe.name for recipe in offered))
     for name, value in wanted.items():
-        if name not in names and value is not False:
+        # What is turned off may be missing all the same, e.g. compiling without a compiler; a slip of the pen may not.
+        if name not in names and (value is not False or nearest(name, names)):
             raise ConfigError(
                 f"recipe '{name}' does not apply to this model with framework {job.model.framework}",
                 where=job.where("quantization", "recipes", name, of_key=True),

@@ -37,7 +37,7 @@ class Budget:
         if self.first_pass and passed:
             return "the first passing plan was found"
         if self.max_trials is not None and trials >= self.max_trials:
-            return f"the budget of {self.max_trials} trials is used up"
+            return f"the budget of {self.max_trials} trial{'' if self.max_trials == 1 else 's'} is used up"
         if self.timeout is not None and seconds >= self.timeout:
             return f"the budget of {self.timeout:g} seconds is used up"
         return None

@@ -15,7 +15,7 @@ from autoq.core.errors import StoreError
 from autoq.report import deployment, page, side_by_side, text
 from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
-from autoq.report.naming import baseline_name
+from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
 from autoq.store.artifacts import write_text_atomic
 
@@ -74,6 +74,7 @@ def render(document: ReportDocument) -> str:
         compared=side_by_side.compared(document),
         base=baseline_name(document.trials),
         rivals=rival_rows(document),
+        floats=len(rivals_of(document.trials)),
         estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
         on_reference=any(t.reference for t in document.trials),
         speed_bars=side_by_side.speed_bars(document),

@@ -107,6 +107,7 @@ class Workbench:
         samples = dict(self._data.scorer.samples)
         if not samples.get(Split.TUNE):
             raise DataError("there is no evaluation sample to tune on", hint="check evaluation.accuracy.dataloader")
+        usability = self._adaptor.usability()
         evidence = digest_of(
             {
                 "framework": setup.framework,
@@ -116,7 +117,7 @@ class Workbench:
                 "settings": dict(setup.settings),
                 "threads": setup.options.threads,
                 "processor": processor(),
-                "versions": {**versions(), **self._adaptor.usability().versions},
+                "versions": {**versions(), **usability.versions},
             }
         )
         return Description(
@@ -130,6 +131,7 @@ class Workbench:
             samples=samples,
             batch_size=setup.latency.batch_size,
             environment=describe_environment(setup.options.threads),
+            notes=usability.notes,
         )
 
     def handle(self, task: Task, progress: ProgressListener) -> Answer:

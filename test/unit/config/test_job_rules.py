@@ -155,3 +155,8 @@ def test_recipes_are_turned_off_or_given_arguments(asked: str, left: tuple[Recip
 def test_a_recipe_that_does_not_apply_is_told_with_its_place() -> None:
     with pytest.raises(ConfigError, match=r"job\.yaml:2:26: recipe 'smooth_qant' .*\n.*did you mean 'smooth_quant'"):
         recipes(job_of("quantization: {recipes: {smooth_qant: true}}"), OFFERED)
+
+
+def test_a_slip_in_what_is_turned_off_is_told() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'smooth_quant'"):
+        recipes(job_of("quantization: {recipes: {smooth_qant: false}}"), OFFERED)

@@ -162,3 +162,9 @@ def test_recipes_of_the_chosen_plan_are_told(maker):
     plan = Plan(maker.plan().precisions, (BF16,))
     document = maker.document([maker.baseline(), maker.trial(1, plan, 0.001, 0.4)], best=1, full_latencies={})
     assert "Under bf16, which acts on the model as a whole" in render(document)
+
+
+def test_the_page_counts_rivals_apart(maker):
+    trials = [maker.baseline(), rival(maker, 1, (BF16,), "bf16"), maker.trial(2, maker.plan(), 0.002, 0.4)]
+    page = render(maker.document(trials, best=trials[2]))
+    assert "2 trials after fp32, 1 of them without quantizing" in page
