@@ -203,7 +203,10 @@ def _of_this_size(signature: Signature, example: tuple[Tensor, ...]) -> Signatur
     return replace(signature, inputs=specs)
 
 
-_ONE_WAY = "saved as a trace: where its code chooses by values of tensors, the way is that of the calibration data"
+_ONE_WAY = (
+    "saved as a trace, which agrees on batches of other sizes and values; where its code chooses by values of tensors, "
+    "the way is that of the calibration data"
+)
 
 # A trace carries every kind of code, but one way through it; scripting carries control flow.
 _SCRIPTS = (("trace", traced), ("script", scripted))
