@@ -83,7 +83,7 @@ def test_a_job_file_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert "Warning" not in done.stdout + done.stderr
 
 
-def test_batches_of_different_structures_are_named() -> None:
+def test_batches_of_different_structures_are_named(tmp_path: Path) -> None:
     inputs = np.asarray(small_torch.inputs_for("small_cnn"))
 
     class Loader:
@@ -93,7 +93,7 @@ def test_batches_of_different_structures_are_named() -> None:
             yield [inputs, inputs]
 
     with pytest.raises(DataError) as caught:
-        autoq.fit(small_torch.small_cnn(), _job(Path("unused")), Loader(), eval_func=lambda _: 1.0)
+        autoq.fit(small_torch.small_cnn(), _job(tmp_path), Loader(), eval_func=lambda _: 1.0)
     told = str(caught.value)
     assert "item 1: the data change their structure: the first item is an array, this one a dict of x" in told
     assert "give every batch in the same form" in told
