@@ -11,7 +11,7 @@ from torch.fx import GraphModule, Node
 
 from autoq.adaptors.pytorch_fx.graph import FxGraph, marked
 from autoq.core.plan import Plan
-from autoq.core.precision import FP32, Mode, OpPrecision
+from autoq.core.precision import Mode, OpPrecision
 
 _STATIC_MODULES = ("torch.ao.nn.quantized.modules", "torch.ao.nn.intrinsic.quantized.modules")
 _DYNAMIC_MODULES = ("torch.ao.nn.quantized.dynamic", "torch.ao.nn.intrinsic.quantized.dynamic")
@@ -21,13 +21,13 @@ _AGNOSTIC = (torch.cat,)
 
 
 def realized_plan(plan: Plan, converted: GraphModule) -> Plan:
-    """`plan` as it was carried out: an op that stayed float is left out, one that runs otherwise says how."""
+    """`plan` as it was carried out: without the ops that stayed float, or run in another mode than they were to."""
     modes = modes_of(converted)
     kept: dict[str, OpPrecision] = {}
     for op, precision in plan.precisions.items():
         found = modes.get(op, set())
-        if len(found) == 1 and (mode := next(iter(found))) is not Mode.FP32:
-            kept[op] = precision if precision.mode is mode else FP32
+        if found == {precision.mode}:
+            kept[op] = precision
     return Plan(kept, plan.recipes)
 
 
