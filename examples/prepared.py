@@ -25,8 +25,7 @@ def prepare(
     """
     target = cache_root() / name
     wanted = _recipe_digest(recipe, facts or {})
-    receipt = receipt_of(target)
-    if receipt is not None and receipt.get("recipe") == wanted:
+    if is_prepared(name, recipe, facts):
         return target
     print(f"[prepare] {name} ...", file=sys.stderr, flush=True)
     started = time.perf_counter()
@@ -38,6 +37,12 @@ def prepare(
         publish(folder, target, {"recipe": wanted, "files": digests(folder)})
     print(f"[prepare] {name}: {time.perf_counter() - started:.0f} s, {target}", file=sys.stderr, flush=True)
     return target
+
+
+def is_prepared(name: str, recipe: tuple[Path, ...], facts: Mapping[str, str] | None = None) -> bool:
+    """Whether the folder is there intact, made by the same recipe."""
+    receipt = receipt_of(cache_root() / name)
+    return receipt is not None and receipt.get("recipe") == _recipe_digest(recipe, facts or {})
 
 
 def _recipe_digest(recipe: tuple[Path, ...], facts: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from examples.assets import AssetError, announce, cache_root
 from examples.prepared import prepare
 from examples.pytorch import pictures, scenes, sentences
 from examples.pytorch.tasks import TASKS
-from examples.pytorch.train import trained
+from examples.pytorch.train import train_side_by_side, trained
 
 _JOBS = Path(__file__).parent / "jobs"
 
@@ -99,6 +99,9 @@ def main() -> int:
         parser.error(f"unknown name {unknown[0]!r}; known: {', '.join(EXAMPLES)}")
     announce(dict.fromkeys(asset for name in names for asset in EXAMPLES[name].assets))
     try:
+        for name in names:
+            EXAMPLES[name].data()
+        train_side_by_side([name for name in names if name in TASKS])
         for name in names:
             print(prepare_example(name) / "job.yaml")
     except AssetError as error:

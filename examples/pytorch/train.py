@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from examples.assets import AssetError, announce
-from examples.prepared import prepare
+from examples.prepared import is_prepared, prepare
 from examples.pytorch.tasks import TASKS, Task
 from examples.pytorch.training.loop import fit
 
@@ -29,8 +33,33 @@ def trained(name: str, task: Task) -> Path:
     Raises:
         AssetError: The data could not be fetched.
     """
-    facts = {**task.facts(), "torch": torch.__version__.partition("+")[0]}
-    return prepare(f"trained/{name}", task.recipe, partial(_build, name, task), facts)
+    return prepare(f"trained/{name}", task.recipe, partial(_build, name, task), _facts(task))
+
+
+def train_side_by_side(names: Sequence[str]) -> None:
+    """Train those of the networks that are not trained yet: one process per core, one thread each.
+
+    The threads of one training wait for each other at every step, and for long on a busy machine.
+
+    Raises:
+        AssetError: A training failed; it has said why.
+    """
+    # `TASKS` begins with the longest.
+    missing = [n for n, t in TASKS.items() if n in names and not is_prepared(f"trained/{n}", t.recipe, _facts(t))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        failed = [n for n, code in zip(missing, pool.map(_in_child, missing), strict=True) if code]
+    if failed:
+        raise AssetError(f"training of {', '.join(failed)} failed")
+
+
+def _in_child(name: str) -> int:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "examples.pytorch.train", name]
+    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def _facts(task: Task) -> dict[str, str]:
+    return {**task.facts(), "torch": torch.__version__.partition("+")[0]}
 
 
 def record(folder: Path) -> dict[str, str | float]:
@@ -73,6 +102,8 @@ def main() -> int:
         parser.error(f"unknown name {unknown[0]!r}; known: {', '.join(TASKS)}")
     announce(dict.fromkeys(TASKS[n].asset for n in names))
     try:
+        if len(names) > 1:
+            train_side_by_side(names)
         for name in names:
             folder = trained(name, TASKS[name])
             found = record(folder)
