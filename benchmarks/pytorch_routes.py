@@ -1,8 +1,8 @@
 """PyTorch models by every route: latency of accepted plans, float rivals and all-int8 bounds, in one process.
 
 ``python -m benchmarks.pytorch_routes`` tunes ResNet18, MobileNetV2 (Fashion-MNIST) and MiniLM by each route with a
-1 % criterion, at batch 1 and 16, and then measures everything side by side, interleaved, one thread, relative to
-fp32 eager. ``python -m benchmarks.pytorch_routes resnet18@1`` does one model at one batch size.
+1 % criterion, for latency at batch 1, and then measures everything side by side at batch 1 and 16, interleaved, one
+thread, relative to fp32 eager. ``python -m benchmarks.pytorch_routes resnet18`` does one model.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from autoq.config.schema import Job
 from autoq.core.adaptor import Candidate, Compilable, RunOptions
 from autoq.core.capability import Recipe
 from autoq.core.plan import FP32_PLAN, Plan
+from autoq.core.trial import Latency
+from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
+from autoq.result import Result
 from autoq.run import run_job
 from autoq.tuning.assemble import setup_of
 from autoq.tuning.outcome import SilentListener
@@ -34,10 +38,10 @@ LIMIT = 0.01
 REFERENCE = "fp32 eager"
 
 
-def job_of(model: str, route: str, batch: int, workspace: str) -> Job:
-    """The example's job by another route, at a batch size, with the 1 % criterion."""
+def job_of(model: str, route: str, workspace: str) -> Job:
+    """The example's job by another route, at batch 1, with the 1 % criterion."""
     job = load_job(prepare_example(model) / "job.yaml")
-    performance = job.evaluation.performance.model_copy(update={"batch_size": batch, "cores_per_instance": 1})
+    performance = job.evaluation.performance.model_copy(update={"batch_size": 1, "cores_per_instance": 1})
     criterion = job.tuning.accuracy_criterion.model_copy(update={"relative": LIMIT, "absolute": None})
     return job.model_copy(
         update={
@@ -71,13 +75,14 @@ def floats(route: str) -> Iterator[tuple[str, Plan]]:
     yield "bf16 compiled", Plan({}, (Recipe("bf16"), Recipe("compile")))
 
 
-def measure(model: str, batch: int) -> list[dict[str, Cell]]:
+def measure(model: str) -> list[dict[str, Cell]]:
     """Tune by every route, then measure all in one process."""
-    runs: dict[str, Any] = {}
+    candidates: dict[str, Candidate] = {}
     about: dict[str, dict[str, Cell]] = {}
+    latency_data: DataSource | None = None
     with tempfile.TemporaryDirectory() as workspace:
         for route in ROUTES:
-            job = job_of(model, route, batch, str(Path(workspace) / route))
+            job = job_of(model, route, str(Path(workspace) / route))
             started = time.monotonic()
             result = run_job(job, SilentListener())
             spent = time.monotonic() - started
@@ -87,49 +92,67 @@ def measure(model: str, batch: int) -> list[dict[str, Cell]]:
             table = adaptor.capabilities(loaded)
             data = setup.open_data(loaded.inputs)
             assert data.calibration is not None
-            assert data.latency is not None
+            latency_data = latency_data or data.latency
             calibration = adaptor.calibrate(
                 loaded, data.calibration.batches(0, setup.sampling_size), adaptor.needs(loaded, table)
             )
-            inputs = next(iter(data.latency.batches(0, batch))).inputs
             plans = [*floats(route), *((f"{route}, {n}", p) for n, p in bounds(table, space(job, table)))]
             accepted = f"{route}, accepted"
             plans.append((accepted, result.plan))
-            held_out = result.outcome.held_out
-            about[accepted] = {
-                "loss": result.best.scores[0].loss.value if result.best is not None else 0.0,
-                "held out": held_out.verdict if held_out is not None else None,
-                "trials": len(result.trials) - 1,
-                "tuning s": spent,
-                "int8 ops": sum(not p.is_float for p in result.plan.precisions.values()),
-                "recipes": " ".join(r.label for r in result.plan.recipes) or None,
-            }
+            about[accepted] = facts(result, spent)
             for name, plan in plans:
-                candidate = deployed(adaptor.apply(loaded, plan, calibration, options))
-                runs[name] = lambda c=candidate, i=inputs: c.predict(i)
-        found = interleave(runs, REFERENCE, warmup=5, rounds=200, seconds=60.0, precision=0.01, confidence=0.95, seed=0)
-    empty: dict[str, Cell] = dict.fromkeys(("loss", "held out", "trials", "tuning s", "int8 ops", "recipes"))
-    return [
-        {
-            "model": model,
-            "batch": batch,
-            "what": name,
-            "latency / fp32 eager": latency.ratio.value,
-            "low": latency.ratio.low,
-            "high": latency.ratio.high,
-            "ms": 1000 * latency.seconds,
-            **(about.get(name) or empty),
-        }
-        for name, latency in found.items()
-    ]
+                candidates[name] = deployed(adaptor.apply(loaded, plan, calibration, options))
+        assert latency_data is not None
+        rows = []
+        for batch in BATCHES:
+            inputs = next(iter(latency_data.batches(0, batch))).inputs
+            found = interleave(
+                {name: partial(candidate.predict, inputs) for name, candidate in candidates.items()},
+                REFERENCE,
+                warmup=5,
+                rounds=200,
+                seconds=60.0,
+                precision=0.01,
+                confidence=0.95,
+                seed=0,
+            )
+            rows += [row(model, batch, name, latency, about.get(name)) for name, latency in found.items()]
+    return rows
+
+
+def facts(result: Result, seconds: float) -> dict[str, Cell]:
+    """What a job came to."""
+    held_out = result.outcome.held_out
+    return {
+        "loss": result.best.scores[0].loss.value if result.best is not None else 0.0,
+        "held out": held_out.verdict if held_out is not None else None,
+        "trials": len(result.trials) - 1,
+        "tuning s": seconds,
+        "int8 ops": sum(not p.is_float for p in result.plan.precisions.values()),
+        "recipes": " ".join(r.label for r in result.plan.recipes) or None,
+    }
+
+
+def row(model: str, batch: int, name: str, latency: Latency, about: dict[str, Cell] | None) -> dict[str, Cell]:
+    """One line of the table."""
+    nothing: dict[str, Cell] = dict.fromkeys(("loss", "held out", "trials", "tuning s", "int8 ops", "recipes"))
+    return {
+        "model": model,
+        "batch": batch,
+        "what": name,
+        "latency / fp32 eager": latency.ratio.value,
+        "low": latency.ratio.low,
+        "high": latency.ratio.high,
+        "ms": 1000 * latency.seconds,
+        **(about or nothing),
+    }
 
 
 def main(names: list[str]) -> None:
-    """Measure the named ``model@batch``, or all."""
+    """Measure the named models, or all."""
     rows: list[dict[str, Cell]] = []
-    for name in names or [f"{m}@{b}" for m in MODELS for b in BATCHES]:
-        model, _, batch = name.partition("@")
-        rows += measure(model, int(batch or 1))
+    for name in names or MODELS:
+        rows += measure(name)
         print_table("PyTorch routes", rows)
     print(f"\n{write_results('pytorch_routes', rows, threads=1)}")
 
