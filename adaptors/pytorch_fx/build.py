@@ -47,7 +47,8 @@ def build(graph: FxGraph, plan: Plan, calibration: Calibration | None) -> GraphM
     """
     prepared = prepared_of(graph, plan)
     fill(prepared, graph, calibration)
-    return converted_of(prepared)
+    with graph.packed.used():
+        return converted_of(prepared)
 
 
 def converted_of(prepared: GraphModule) -> GraphModule:

@@ -18,6 +18,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.transposed import kernel_fault, widened
 from autoq.adaptors.pytorch_fx.kinds import RECURRENT, WEIGHTED, type_of
+from autoq.adaptors.pytorch_fx.packing import PackedWeights
 from autoq.adaptors.pytorch_fx.trace import SCOPE, backend, fused, traced
 
 # The one entry of `Node.meta` that survives when conversion replaces a node; shown with errors, so it is a sentence.
@@ -78,6 +79,11 @@ class FxGraph:
     def owner(self) -> Mapping[str, FxOp]:
         """The op of each node that belongs to one."""
         return {name: op for op in self.ops for member in op.members for name in member.nodes}
+
+    @cached_property
+    def packed(self) -> PackedWeights:
+        """int8 weights of the plans made so far."""
+        return PackedWeights(self.fused)
 
     @cached_property
     def by_id(self) -> Mapping[str, FxOp]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
 from torch import fx
 
 from autoq.adaptors.pytorch.guard import quiet
@@ -27,11 +31,20 @@ def converted(graph_module: fx.GraphModule, ops: Ops, plan: Plan, calibration: C
     Raises:
         TrialError: Calibration did not see a tensor the plan quantizes.
     """
-    ready = prepared(graph_module, ops, plan)
-    fill(ready, calibration)
-    # A new module: the framework forbids eval() on what it converted.
     with quiet():
-        return shared_copy(convert_pt2e(ready))
+        with _uncompiled():
+            ready = prepared(graph_module, ops, plan)
+            fill(ready, calibration)
+            found = convert_pt2e(ready)
+        # A new module: it gets its code here, and the framework forbids eval() on what it converted.
+        return shared_copy(found)
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Graphs on the way to the last one get no Python code: nobody calls them, and writing it took half of the time."""
+    with patch.object(fx.GraphModule, "recompile", lambda _: None):
+        yield
 
 
 def fill(ready: fx.GraphModule, calibration: Calibration | None) -> None:
