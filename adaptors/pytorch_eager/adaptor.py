@@ -9,11 +9,11 @@ from pathlib import Path
 
 from autoq.adaptors.pytorch import artifact, exporting
 from autoq.adaptors.pytorch.candidate import TorchCandidate, module_bytes
-from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel, load
 from autoq.adaptors.pytorch.profile import profile_modules
+from autoq.adaptors.pytorch.support import told_as_trial
 from autoq.adaptors.pytorch.usability import usability
 from autoq.adaptors.pytorch_eager import calibrate
 from autoq.adaptors.pytorch_eager.base import base_of
@@ -26,7 +26,7 @@ from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOpt
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import ExportedModel, ExportSettings
-from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.errors import TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
 from autoq.core.statistics import Calibration, Needs
@@ -81,16 +81,11 @@ class EagerAdaptor:
             names = ", ".join(r.label for r in plan.recipes)
             raise TrialError(f"eager PyTorch runs quantized ops without recipes, and the plan has: {names}")
         base = base_of(model)
-        try:
-            with guarded(options.threads):
-                module = build(base, plan, calibration)
-                found = realized(base, module, plan)
-                record = tuning_record(base, module, found)
-                size = module_bytes(module)
-        except AutoqError as error:
-            raise TrialError(error.message, where=error.where, hint=error.hint) from error
-        except (RuntimeError, ValueError, TypeError, AssertionError, AttributeError) as error:
-            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {first_line(error)}") from error
+        with told_as_trial(), guarded(options.threads):
+            module = build(base, plan, calibration)
+            found = realized(base, module, plan)
+            record = tuning_record(base, module, found)
+            size = module_bytes(module)
         return TorchCandidate(
             run=module,
             signature=model.signature,

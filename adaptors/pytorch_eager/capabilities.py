@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from autoq.adaptors.pytorch.checks import require_quantizable
 from autoq.adaptors.pytorch.floats import float_recipes
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.support import dynamic, entry_for, static
 from autoq.adaptors.pytorch_eager.base import Base, base_of
 from autoq.adaptors.pytorch_eager.fusion import EagerOp
 from autoq.core.capability import Capability, CapabilityTable, Op
 from autoq.core.errors import ModelError
-from autoq.core.precision import BF16, FP32, DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
+from autoq.core.precision import BF16, FP32, DType, Granularity, Mode, OpPrecision, Scheme, TensorQuant
 
 _BF16_PROBES = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
 
@@ -44,11 +43,8 @@ def support(version: str = torch.__version__) -> Support:
     Raises:
         ModelError: The version is older than all of its ranges.
     """
-    entries = yaml.safe_load(Path(__file__).with_name("capability.yaml").read_text(encoding="utf-8"))
-    for entry in entries:
-        if _numbers(version) >= _numbers(entry["torch"]):
-            return Support(entry["torch"], {name: _precisions(name, rule) for name, rule in entry["ops"].items()})
-    raise ModelError(f"torch {version} is too old", hint="pip install --upgrade torch")
+    entry = entry_for(Path(__file__).with_name("capability.yaml"), version)
+    return Support(entry["torch"], {name: _precisions(name, rule) for name, rule in entry["ops"].items()})
 
 
 def capability_table(model: TorchModel) -> CapabilityTable:
@@ -118,10 +114,4 @@ def _quantized(name: str, mode: Mode, entry: str | list[str]) -> OpPrecision:
     granularity, observer, scheme = (entry, "minmax", "asym") if isinstance(entry, str) else entry
     if name == "Embedding":
         return OpPrecision(mode, TensorQuant(DType.UINT8, Scheme.ASYM, Granularity(granularity)))
-    weight = TensorQuant(DType.INT8, Scheme.SYM, Granularity(granularity))
-    dtype = DType.INT8 if scheme == Scheme.SYM else DType.UINT8
-    return OpPrecision(mode, weight, TensorQuant(dtype, Scheme(scheme), observer=Observer(observer)))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    return static(granularity, observer, scheme) if mode is Mode.STATIC else dynamic(granularity)

@@ -10,10 +10,10 @@ from pathlib import Path
 from autoq.adaptors.pytorch import artifact, exporting
 from autoq.adaptors.pytorch import model as models
 from autoq.adaptors.pytorch.candidate import TorchCandidate
-from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel
+from autoq.adaptors.pytorch.support import told_as_trial
 from autoq.adaptors.pytorch.usability import usability
 from autoq.adaptors.pytorch_fx import observe as observation
 from autoq.adaptors.pytorch_fx.build import build
@@ -26,7 +26,7 @@ from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOpt
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import ExportedModel, ExportSettings
-from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.errors import TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
 from autoq.core.statistics import Calibration, Needs
@@ -100,15 +100,8 @@ class FxAdaptor:
                 hint="use framework pytorch_pt2e for compiled or bfloat16 models with int8 ops",
             )
         graph = self.graph(model)
-        try:
-            with guarded(options.threads):
-                return fx_candidate(model, graph, plan, build(graph, plan, calibration), options)
-        except TrialError:
-            raise
-        except AutoqError as error:
-            raise TrialError(error.message, where=error.where, hint=error.hint) from error
-        except Exception as error:
-            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {first_line(error)}") from error
+        with told_as_trial(), guarded(options.threads):
+            return fx_candidate(model, graph, plan, build(graph, plan, calibration), options)
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the model, and what is known of it, into an existing, empty folder."""

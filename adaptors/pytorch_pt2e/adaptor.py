@@ -9,9 +9,9 @@ from pathlib import Path
 
 from autoq.adaptors.pytorch import artifact, exporting, usability
 from autoq.adaptors.pytorch.candidate import TorchCandidate
-from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded
+from autoq.adaptors.pytorch.support import told_as_trial
 from autoq.adaptors.pytorch_pt2e import collect, profile
 from autoq.adaptors.pytorch_pt2e.candidate import GraphCandidate, build
 from autoq.adaptors.pytorch_pt2e.capabilities import capability_table
@@ -23,7 +23,7 @@ from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOpt
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import ExportedModel, ExportSettings
-from autoq.core.errors import AutoqError, ModelError, TrialError, UnsupportedError
+from autoq.core.errors import ModelError, TrialError, UnsupportedError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
 from autoq.core.statistics import Calibration, Needs
@@ -87,16 +87,8 @@ class Pt2eAdaptor:
             raise TrialError("the model has no such op", where=foreign)
         if EAGER in plan.recipes:
             return _eager(model, plan, options)
-        try:
-            with guarded(options.threads):
-                return build(model, plan, calibration, options)
-        except TrialError:
-            raise
-        except AutoqError as error:
-            raise TrialError(error.message, where=error.where, hint=error.hint) from error
-        except Exception as error:
-            # What prepare and convert do with a graph they do not expect has no end.
-            raise TrialError(f"the plan cannot be built: {type(error).__name__}: {first_line(error)}") from error
+        with told_as_trial(), guarded(options.threads):
+            return build(model, plan, calibration, options)
 
     def save(self, candidate: Candidate, folder: Path) -> Artifact:
         """Write the deployed form, and what is known of it, into an existing, empty folder."""
