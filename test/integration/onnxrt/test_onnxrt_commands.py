@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from autoq.cli import doctor, inspect
+from autoq.cli.console import console
 from autoq.core.errors import ConfigError, MissingDependencyError, ModelError
 
 JOB = """
@@ -25,7 +26,7 @@ tuning: {accuracy_criterion: {absolute: 0.01}}
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     app = typer.Typer()
     app.command("inspect")(inspect.command)
     app.command("doctor")(doctor.command)

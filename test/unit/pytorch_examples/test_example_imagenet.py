@@ -38,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write(out: Path, images: Path, weights: Path, calibration: Path | None = None, samples: int = 4) -> Path:
-    return imagenet.write_job(out, "mobilenet_v2", weights, images, calibration, "onnxrt_qdq", samples)
+    return imagenet.write_job(out, "mobilenet_v2", weights, images, calibration, "pytorch_fx", samples)
 
 
 def test_every_image_is_used_once(tmp_path: Path, images: Path, weights: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_job_names_network_and_classes(tmp_path: Path, images: Path, weights
     job = yaml.safe_load(_write(tmp_path / "job", images, weights).read_text())
     assert job["model"] == {
         "name": "MobileNetV2",
-        "framework": "onnxrt_qdq",
+        "framework": "pytorch_fx",
         "path": "examples.pytorch.models:mobilenet_v2",
         "arguments": {"num_classes": 3},
         "weights": "weights.pth",
@@ -92,7 +92,7 @@ def test_another_number_of_classes_is_refused(tmp_path: Path, images: Path) -> N
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, images: Path, weights: Path) -> None:
     with pytest.raises(imagenet.RecipeError, match=r"no state dict of resnet18: it lacks bn1\.bias"):
-        imagenet.write_job(tmp_path / "job", "resnet18", weights, images, None, "onnxrt_qdq", 4)
+        imagenet.write_job(tmp_path / "job", "resnet18", weights, images, None, "pytorch_fx", 4)
 
 
 def test_a_whole_checkpoint_is_refused(tmp_path: Path, images: Path) -> None:
