@@ -152,10 +152,12 @@ def _stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGINT)
+    # A process started in the background of a script inherits an ignored Ctrl-C: the second one must quit there, too.
+    quits = before if callable(before) else signal.default_int_handler
 
     def handle(number: int, frame: object) -> None:
         del number, frame
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, quits)
         # From a thread of its own: the main thread, interrupted here, may hold a lock that stopping needs.
         threading.Thread(target=stop, name="autoq-stop", daemon=True).start()
 
