@@ -42,7 +42,7 @@ def converted(graph_module: fx.GraphModule, ops: Ops, plan: Plan, calibration: C
 
 @contextmanager
 def _uncompiled() -> Iterator[None]:
-    """Graphs on the way to the last one get no Python code: nobody calls them, and writing it took half of the time."""
+    """Graphs on the way to the last one get no Python code: nobody calls them, and it took 40 % of the time."""
     with patch.object(fx.GraphModule, "recompile", lambda _: None):
         yield
 
