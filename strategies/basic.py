@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoq.core.capability import Recipe
@@ -13,7 +13,7 @@ from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
 from autoq.strategies.regions import LONG_PREFIXES, Region, blocks, by_type, halves, prefixes, suffixes
-from autoq.strategies.sequential import Search, Sequential
+from autoq.strategies.sequential import Search, Sequential, Steps, tried
 
 _WORTH_SCREENING = 1.5
 """Seconds of a full evaluation below which screening on fewer samples saves nothing."""
@@ -47,7 +47,7 @@ class _Point:
         return self.trial.plan.recipes
 
 
-Step = Generator[Proposal, Trial, _Point]
+Step = Steps[_Point]
 
 
 class Basic(Sequential):
@@ -82,7 +82,6 @@ class Basic(Sequential):
         self._styled = [u for u in space.units if u.is_quantizable]
         self._quantized = [u for u in self._styled if u.float_index is not None]
         self._seen: dict[tuple[str, bool], Trial] = {}
-        self.explanation = ""
 
     def search(self) -> Search:
         """The whole search; see the class."""
@@ -116,7 +115,7 @@ class Basic(Sequential):
 
     # -- steps -------------------------------------------------------------------------------------------------
 
-    def _start(self) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
+    def _start(self) -> Steps[tuple[_Point, _Point | None]]:
         """The uniform plan to start from, and the accepted one if uniform plans are enough."""
         usual, others = self._styles()
         points = [(yield from self._try({}, "fully quantized"))]
@@ -133,9 +132,7 @@ class Basic(Sequential):
             yield from self._try(base.choices, "scored in full", base.recipes, full=True)
         return (yield from self._choose_types(base, accepted))
 
-    def _start_recipes(
-        self, base: _Point, accepted: _Point | None
-    ) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
+    def _start_recipes(self, base: _Point, accepted: _Point | None) -> Steps[tuple[_Point, _Point | None]]:
         """The uniform plan under each recipe, where it gets faster by it and no less accurate."""
         for recipes in self._other_recipes(base):
             point = yield from self._try(base.choices, f"the same with {_named(recipes)}", recipes)
@@ -154,9 +151,7 @@ class Basic(Sequential):
     def _other_recipes(self, point: _Point) -> list[tuple[Recipe, ...]]:
         return [recipes for recipes in self.space.recipe_sets if recipes != point.recipes]
 
-    def _choose_types(
-        self, base: _Point, accepted: _Point | None
-    ) -> Generator[Proposal, Trial, tuple[_Point, _Point | None]]:
+    def _choose_types(self, base: _Point, accepted: _Point | None) -> Steps[tuple[_Point, _Point | None]]:
         """Move whole op types to float where the plan gets faster by it and no less accurate."""
         total = sum(self.costs.saving(u) for u in self._quantized)
         for region in by_type(self._quantized):
@@ -168,7 +163,7 @@ class Basic(Sequential):
                 accepted = (yield from self._confirm([point])) or accepted
         return base, accepted
 
-    def _fall_back(self, base: _Point) -> Generator[Proposal, Trial, _Point | None]:
+    def _fall_back(self, base: _Point) -> Steps[_Point | None]:
         """Regions in float until the limit holds; None when nothing helps."""
         units = self._quantized
         tried, accepted = yield from self._try_regions(base, [*prefixes(units), *suffixes(units), *blocks(units)])
@@ -187,7 +182,7 @@ class Basic(Sequential):
 
     def _try_regions(
         self, base: _Point, regions: Iterable[Region]
-    ) -> Generator[Proposal, Trial, tuple[list[tuple[Region, _Point]], _Point | None]]:
+    ) -> Steps[tuple[list[tuple[Region, _Point]], _Point | None]]:
         """Each region in float, alone, and the best that is accepted.
 
         As soon as one is accepted, those that are bound to be slower by the seconds of their ops are left out.
@@ -204,7 +199,7 @@ class Basic(Sequential):
                 accepted = (yield from self._confirm([point], accepted)) or accepted
         return tried, (yield from self._confirm((p for _, p in tried), accepted)) or accepted
 
-    def _accumulate(self, base: _Point, tried: list[tuple[Region, _Point]]) -> Generator[Proposal, Trial, list[_Point]]:
+    def _accumulate(self, base: _Point, tried: list[tuple[Region, _Point]]) -> Steps[list[_Point]]:
         """Add up regions in the order of accuracy won per latency lost; every plan passed on the way."""
         won = [(r, base.trial.excess - p.trial.excess, max(p.cost - base.cost, 1e-3)) for r, p in tried]
         ranked = sorted((w for w in won if w[1] > 0), key=lambda w: -w[1] / w[2])
@@ -243,9 +238,7 @@ class Basic(Sequential):
                 best = point
         return best
 
-    def _confirm(
-        self, points: Iterable[_Point], accepted: _Point | None = None
-    ) -> Generator[Proposal, Trial, _Point | None]:
+    def _confirm(self, points: Iterable[_Point], accepted: _Point | None = None) -> Steps[_Point | None]:
         """The fastest of the points that holds the limit on all samples and beats what is accepted, or None."""
         bar = accepted.cost if accepted is not None else 1.0
         passing = sorted((p for p in points if p.trial.met and p.cost < bar), key=lambda p: p.cost)
@@ -266,7 +259,7 @@ class Basic(Sequential):
         whole = full or self._screen is None
         known = self._seen.get((plan.digest, True)) or self._seen.get((plan.digest, whole))
         if known is None:
-            known = yield Proposal(plan, None if whole else self._screen, note=note)
+            known = yield from tried(Proposal(plan, None if whole else self._screen, note=note))
             self._seen[plan.digest, known.full or whole] = known
         return _Point(choices, known)
 
@@ -309,6 +302,8 @@ class Basic(Sequential):
 
     def _default_screen(self) -> int | None:
         samples = self.costs.samples
+        if self.costs.sequential:
+            return None  # an evaluation that stops when it is decided screens by itself
         if samples * self.costs.score_seconds < _WORTH_SCREENING or samples <= _LEAST_SCREEN:
             return None
         return min(max(_LEAST_SCREEN, samples // 3), samples)

@@ -1,21 +1,42 @@
-"""A strategy written as one generator: it yields a proposal and receives the finished trial."""
+"""A strategy written as one generator: it yields proposals and questions, and receives what came of them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
+from typing import TypeVar
 
+from autoq.core.inquiry import Findings, Inquiry, Need
 from autoq.core.plan import FP32_PLAN, Done, Plan, Proposal, Wait
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
 
-Search = Generator[Proposal, Trial, str]
-"""Yields proposals, receives trials, returns why it ended."""
+T = TypeVar("T")
+
+Steps = Generator[Proposal | Inquiry, Trial | Findings, T]
+"""A part of a search: yields proposals and inquiries, receives trials and findings, returns what it is for."""
+
+Search = Steps[str]
+"""A whole search; returns why it ended."""
+
+
+def tried(proposal: Proposal) -> Steps[Trial]:
+    """Ask for a trial, as ``trial = yield from tried(proposal)``."""
+    answer = yield proposal
+    assert isinstance(answer, Trial)
+    return answer
+
+
+def found(need: Need, plan: Plan) -> Steps[Findings]:
+    """Ask a question, as ``findings = yield from found(Need.SENSITIVITY, plan)``."""
+    answer = yield Inquiry(need, plan)
+    assert isinstance(answer, Findings)
+    return answer
 
 
 class Sequential(ABC):
-    """Turns `search` into `ask` and `tell`, one open proposal at a time.
+    """Turns `search` into `ask` and `tell`, one open proposal or inquiry at a time.
 
     A subclass implements `search`; the baseline trial, and the rivals in float, have been told by the time it starts.
     """
@@ -26,45 +47,49 @@ class Sequential(ABC):
         self.seed = seed
         self.baseline: Trial | None = None
         self.rivals: list[Trial] = []
+        self.explanation = ""
         self._search: Search | None = None
-        self._open: Proposal | None = None
-        self._next: Proposal | Done | None = None
+        self._open: Proposal | Inquiry | None = None
+        self._next: Proposal | Inquiry | Done | None = None
 
     @abstractmethod
     def search(self) -> Search:
-        """The whole search. Must be deterministic given space, costs, seed and the trials received."""
+        """The whole search. Must be deterministic given space, costs, seed and what is received."""
 
     def known_plans(self) -> frozenset[Plan]:
         """Plans of the space that need no trial: fp32, and the rivals that were told."""
         return frozenset(p for p in (FP32_PLAN, *(t.plan for t in self.rivals)) if p in self.space)
 
-    def ask(self) -> Proposal | Wait | Done:
-        """The next proposal; `Wait` while one is open."""
+    def ask(self) -> Proposal | Inquiry | Wait | Done:
+        """The next proposal or inquiry; `Wait` while one is open."""
         if self._open is not None:
             return Wait()
         if self._search is None:
             self._search = self.search()
             self._next = self._advance(None)
-        if isinstance(self._next, Proposal):
+        if isinstance(self._next, Proposal | Inquiry):
             self._open, self._next = self._next, None
             return self._open
         return self._next if self._next is not None else Wait()
 
-    def tell(self, trial: Trial) -> None:
-        """A finished trial: the baseline first, then answers to what was asked."""
-        if self._open is None:
-            if trial.number == 0:
-                self.baseline = trial
+    def tell(self, news: Trial | Findings) -> None:
+        """A finished trial or findings: the baseline first, then answers to what was asked."""
+        if isinstance(news, Findings):
+            if news.inquiry == self._open:
+                self._open = None
+                self._next = self._advance(news)
+        elif self._open is None:
+            if news.number == 0:
+                self.baseline = news
             else:
-                self.rivals.append(trial)
-            return
-        if trial.plan == self._open.plan:
+                self.rivals.append(news)
+        elif isinstance(self._open, Proposal) and news.plan == self._open.plan:
             self._open = None
-            self._next = self._advance(trial)
+            self._next = self._advance(news)
 
-    def _advance(self, trial: Trial | None) -> Proposal | Done:
+    def _advance(self, news: Trial | Findings | None) -> Proposal | Inquiry | Done:
         assert self._search is not None
         try:
-            return next(self._search) if trial is None else self._search.send(trial)
+            return next(self._search) if news is None else self._search.send(news)
         except StopIteration as end:
             return Done(str(end.value or ""))

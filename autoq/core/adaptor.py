@@ -213,6 +213,38 @@ class Adaptor(Protocol[M]):
 
 
 @runtime_checkable
+class LocalErrors(Protocol):
+    """What an adaptor offers that can tell the error each op makes by itself."""
+
+    def local_errors(
+        self, model: Any, plan: Plan, calibration: Calibration | None, batches: Iterable[Batch], options: RunOptions
+    ) -> Mapping[str, float]:
+        """Relative squared error of each op's own output under `plan` while it is fed the fp32 model's inputs.
+
+        ``sum ||y - q||^2 / sum ||y||^2`` over all samples, by op id, in one streaming pass whose memory does not grow
+        with samples. Ops in float, and ops whose output cannot be seen, are missing. Quantization may be simulated:
+        this ranks ops and scores nothing.
+        """
+
+
+@runtime_checkable
+class Curvature(Protocol):
+    """What an adaptor offers whose framework differentiates."""
+
+    def curvature(
+        self, model: Any, plan: Plan, batches: Iterable[Batch], *, seed: int, draws: int, options: RunOptions
+    ) -> Mapping[str, float]:
+        """Estimate of the final output's relative squared error caused by each op's quantized weights, by op id.
+
+        The trace of the Hessian (Hutchinson, `draws` random directions) times the squared perturbation of the weights
+        under `plan` (HAWQ-V2, Dong et al. 2020). Ops without weights are missing.
+
+        Raises:
+            UnsupportedError: The model gives no output that can be differentiated.
+        """
+
+
+@runtime_checkable
 class Probing(Protocol):
     """What an adaptor offers that can verify its capability table on this machine."""
 

@@ -106,6 +106,7 @@ class Proposal:
         latency: How carefully latency is measured.
         note: Why, in a few words, for the history ("prefix 16 → fp32").
         deployed: Score the form that is deployed, where a faithful reference of it would do for a search.
+        exact: Score every sample, where the evaluation might stop as soon as the trial is decided.
     """
 
     plan: Plan
@@ -113,6 +114,7 @@ class Proposal:
     latency: LatencyEffort = LatencyEffort.QUICK
     note: str = ""
     deployed: bool = False
+    exact: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -122,6 +124,7 @@ class Proposal:
             "latency": str(self.latency),
             "note": self.note,
             "deployed": self.deployed,
+            "exact": self.exact,
         }
 
     @classmethod
@@ -133,6 +136,7 @@ class Proposal:
             LatencyEffort(data["latency"]),
             data.get("note", ""),
             data.get("deployed", False),
+            data.get("exact", False),
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from autoq.core.inquiry import Findings, Inquiry
+from autoq.core.objective import Quantity
 from autoq.core.plan import Done, Proposal, Wait
 from autoq.core.space import Space, Unit
 from autoq.core.trial import Trial
@@ -20,12 +22,16 @@ class Costs:
         quantized_seconds: Seconds of each op in the fully quantized model, by op id.
         samples: Samples in the tune split.
         score_seconds: Seconds to score one sample in fp32.
+        sequential: Whether a trial stops as soon as it is decided, so that hopeless and easy plans cost little.
+        quantities: What the objective counts, in the job's order.
     """
 
     float_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     quantized_seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     samples: int = 0
     score_seconds: float = 0.0
+    sequential: bool = False
+    quantities: tuple[Quantity, ...] = (Quantity.LATENCY,)
 
     def saving(self, unit: Unit) -> float:
         """Seconds that quantizing this unit is believed to save; 1 for each op when nothing was profiled."""
@@ -45,12 +51,14 @@ class Costs:
             "quantized_seconds": dict(self.quantized_seconds),
             "samples": self.samples,
             "score_seconds": self.score_seconds,
+            "sequential": self.sequential,
+            "quantities": [str(q) for q in self.quantities],
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Costs:
         """Rebuild from `to_json`."""
-        return cls(**data)
+        return cls(**{**data, "quantities": tuple(Quantity(q) for q in data["quantities"])})
 
 
 class Strategy(Protocol):
@@ -60,14 +68,14 @@ class Strategy(Protocol):
     gives the same next proposal, which is how a job resumes. It is told everything it knows.
     """
 
-    def ask(self) -> Proposal | Wait | Done:
-        """The next proposal; `Wait` when open trials must finish first; `Done` when nothing is left.
+    def ask(self) -> Proposal | Inquiry | Wait | Done:
+        """The next proposal, or a question; `Wait` when open ones must be answered first; `Done` when nothing is left.
 
-        After `Wait`, it is asked again once another trial was told. `Done` is final.
+        After `Wait`, it is asked again once something was told. `Done` is final.
         """
 
-    def tell(self, trial: Trial) -> None:
-        """A finished trial, failed ones included.
+    def tell(self, news: Trial | Findings) -> None:
+        """A finished trial, failed ones included, or what was found about an inquiry.
 
         The first one told is fp32 itself, number 0; then, before anything is asked, rivals that need no search (plans
         in float under recipes, e.g. compiled).

@@ -143,6 +143,9 @@ class Trial:
         realized: What the runtime really executes, read back from it.
         failure: Why there are no scores.
         full: Scored on the whole tune split.
+        decided: Stopped before, because what was seen decides it; `met` then says which way.
+        divergence: Relative squared error of the outputs against fp32's on the first few samples: continuous, where
+            a metric on few samples is coarse. None where outputs cannot be compared.
         reference: Scored on a faithful reference of what is deployed, not on that itself.
     """
 
@@ -159,6 +162,8 @@ class Trial:
     failure: Failure | None = None
     full: bool = False
     reference: bool = False
+    decided: bool = False
+    divergence: float | None = None
 
     @property
     def plan(self) -> Plan:
@@ -172,8 +177,13 @@ class Trial:
 
     @property
     def accepted(self) -> bool:
-        """True when every criterion holds on the whole tune split."""
-        return self.met and self.full
+        """True when every criterion holds on the whole tune split, or is decided to hold there."""
+        return self.met and (self.full or self.decided)
+
+    @property
+    def samples(self) -> int:
+        """Samples scored; 0 without scores."""
+        return min((s.samples for s in self.scores), default=0)
 
     @property
     def excess(self) -> float:
@@ -213,6 +223,8 @@ class Trial:
             "failure": {"kind": str(self.failure.kind), "message": self.failure.message} if self.failure else None,
             "full": self.full,
             "reference": self.reference,
+            "decided": self.decided,
+            "divergence": None if self.divergence is None else to_plain(self.divergence),
         }
 
     @classmethod
@@ -233,4 +245,6 @@ class Trial:
             Failure(FailureKind(failure["kind"]), failure["message"]) if failure else None,
             data["full"],
             data.get("reference", False),
+            data.get("decided", False),
+            None if data.get("divergence") is None else float(data["divergence"]),
         )

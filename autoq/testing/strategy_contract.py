@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from autoq.core.inquiry import Findings, Inquiry
 from autoq.core.interval import Interval
 from autoq.core.plan import FP32_PLAN, Done, Plan, Proposal, Wait
 from autoq.core.registry import strategy_factory
@@ -40,7 +41,16 @@ def toy_trial(model: ToyModel, number: int, proposal: Proposal, samples: int = 1
         objective=ratio,
         realized=plan,
         full=count >= samples,
+        divergence=noise,
     )
+
+
+def toy_findings(model: ToyModel, inquiry: Inquiry) -> Findings:
+    """What a toy model answers to an inquiry: whatever is asked, an op's error is its noise."""
+    units = Space.of(ToyAdaptor().capabilities(model)).units
+    noise = {op.id: op.noise for op in model.ops}
+    asked = (u for u in units if not inquiry.plan[u.ops[0].id].is_float)
+    return Findings(inquiry, {u.id: sum(noise[op.id] for op in u.ops) for u in asked})
 
 
 def drive(
@@ -56,6 +66,9 @@ def drive(
         asked = strategy.ask()
         if isinstance(asked, Done):
             break
+        if isinstance(asked, Inquiry):
+            strategy.tell(toy_findings(model, asked))
+            continue
         assert not isinstance(asked, Wait), "the strategy waits although no trial is open"
         if failing & set(asked.plan):
             failure = Failure(FailureKind.CRASH, "killed")

@@ -11,6 +11,7 @@ from typing import Any
 from autoq.core.budget import Budget
 from autoq.core.capability import CapabilityTable
 from autoq.core.errors import AutoqError, RunnerError, StoppedByUserError, StoreError
+from autoq.core.inquiry import Inquiry
 from autoq.core.plan import FP32_PLAN, Done, Wait
 from autoq.core.runner import TrialRunner
 from autoq.core.space import Space
@@ -168,6 +169,9 @@ class Tuner:
                         return strategy, asked.reason or "the strategy has nothing more to try"
                     if isinstance(asked, Wait):
                         raise AutoqError("the strategy waits although no trial is open")
+                    if isinstance(asked, Inquiry):
+                        strategy.tell(session.findings(asked))
+                        continue
                     trial = session.trial(asked)
                     strategy.tell(trial)
                     told += 1
