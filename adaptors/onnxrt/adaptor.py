@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from autoq.adaptors.onnxrt import calibrator, deployed, export, probe, profile, save
+from autoq.adaptors.onnxrt import calibrator, deployed, export, local_errors, probe, profile, save
 from autoq.adaptors.onnxrt.build import Format, build, observable
 from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
 from autoq.adaptors.onnxrt.capabilities import capability_table
@@ -73,6 +74,18 @@ class OnnxAdaptor:
         if ours.fusion is None:
             raise UnsupportedError("only a candidate built from a plan can be profiled by op")
         return profile.profile(ours, OwnerIndex(ours.fusion), inputs)
+
+    def local_errors(
+        self,
+        model: OnnxModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """Relative squared error each op of a plan makes by itself; see `local_errors.local_errors`."""
+        write = partial(build, form=self.form)
+        return local_errors.local_errors(model, plan, calibration, batches, options, write)
 
     def apply(self, model: OnnxModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
         """Build what the plan says; the empty plan is the model as it was given, fully optimized.

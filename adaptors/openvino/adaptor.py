@@ -12,7 +12,7 @@ from autoq.adaptors.onnxrt.candidate import Source, feed
 from autoq.adaptors.onnxrt.export import exported_tensors
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
-from autoq.adaptors.openvino import deployed, export, profile, save
+from autoq.adaptors.openvino import deployed, export, local_errors, profile, save
 from autoq.adaptors.openvino.agreement import check_agreement, is_comparable
 from autoq.adaptors.openvino.build import build, observable
 from autoq.adaptors.openvino.candidate import OpenVinoCandidate, Origin
@@ -84,6 +84,17 @@ class OpenVinoAdaptor:
         if ours.origin is None:
             raise UnsupportedError("only a candidate built from a plan can be profiled by op")
         return profile.profile(ours, ours.origin, inputs)
+
+    def local_errors(
+        self,
+        model: OnnxModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """Relative squared error each op of a plan makes by itself; see `local_errors.local_errors`."""
+        return local_errors.local_errors(model, plan, calibration, batches, options)
 
     def apply(self, model: OnnxModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
         """Build what the plan says; the empty plan is the model as it was given, in real float32.
