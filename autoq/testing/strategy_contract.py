@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -53,8 +53,29 @@ def toy_findings(model: ToyModel, inquiry: Inquiry) -> Findings:
     return Findings(inquiry, {u.id: sum(noise[op.id] for op in u.ops) for u in asked})
 
 
+Answer = Callable[[ToyModel, Inquiry], Findings]
+"""How the inquiries of a strategy are answered."""
+
+
+def no_findings(model: ToyModel, inquiry: Inquiry) -> Findings:
+    """What a framework answers that does not have what is asked for."""
+    del model
+    return Findings(inquiry, reason="not available here")
+
+
+def some_findings(model: ToyModel, inquiry: Inquiry) -> Findings:
+    """What is answered when time is up half way: every other unit is missing."""
+    values = list(toy_findings(model, inquiry).values.items())
+    return Findings(inquiry, dict(values[::2]), "stopped at its time limit")
+
+
 def drive(
-    strategy: Strategy, model: ToyModel, trials: int, failing: frozenset[str] = frozenset(), samples: int = 100
+    strategy: Strategy,
+    model: ToyModel,
+    trials: int,
+    failing: frozenset[str] = frozenset(),
+    samples: int = 100,
+    answer: Answer = toy_findings,
 ) -> list[Trial]:
     """Run a strategy against a toy model; plans that quantize an op of `failing` fail."""
     history = [toy_trial(model, 0, Proposal(FP32_PLAN), samples)]
@@ -67,7 +88,7 @@ def drive(
         if isinstance(asked, Done):
             break
         if isinstance(asked, Inquiry):
-            strategy.tell(toy_findings(model, asked))
+            strategy.tell(answer(model, asked))
             continue
         assert not isinstance(asked, Wait), "the strategy waits although no trial is open"
         if failing & set(asked.plan):
@@ -165,13 +186,30 @@ class StrategyContract:
             assert trial.plan["op1"] == trial.plan["op2"]
 
     def test_waits_while_a_trial_is_open(self) -> None:
-        """Asking again before the answer never repeats the open proposal."""
+        """Asking again before the answer never repeats the open proposal or inquiry."""
         model = toy_model()
         strategy = self.make(model)
         strategy.tell(toy_trial(model, 0, Proposal(FP32_PLAN)))
         first, second = strategy.ask(), strategy.ask()
-        assert isinstance(first, Proposal)
+        assert isinstance(first, Proposal | Inquiry)
         assert isinstance(second, Wait) or second != first
+
+    @pytest.mark.parametrize("answer", [no_findings, some_findings])
+    def test_goes_on_without_findings(self, answer: Answer) -> None:
+        """Inquiries that are not answered, or not in full, neither break it nor keep it from ending with a reason."""
+        model = toy_model()
+        strategy = self.make(model)
+        history = drive(strategy, model, 600, answer=answer)
+        ended = strategy.ask()
+        assert len(history) < 600
+        assert isinstance(ended, Done)
+        assert ended.reason
+
+    def test_finds_an_accepted_plan_with_some_findings(self) -> None:
+        """Ops of which nothing was found cost speed or trials, not the result."""
+        model = toy_model()
+        history = drive(self.make(model), model, 600, answer=some_findings)
+        assert model.seconds(best_accepted(history)) < model.seconds(FP32_PLAN)
 
     def test_screening_does_not_decide(self) -> None:
         """What it ends with was scored on the whole tune split."""
