@@ -209,5 +209,4 @@ def _summed(built: ModelProto, graph: Graph, outputs: Mapping[str, tuple[str, st
     names = tuple(prefix + op for op in outputs for prefix in (_ERROR, _ENERGY))
     summed = Graph(built, graph.folder, graph.types)
     # Without what stands behind the last quantized op.
-    proto = extract(summed, Segment(0, len(nodes), names), {})
-    return proto
+    return extract(summed, Segment(0, len(nodes), names), {})

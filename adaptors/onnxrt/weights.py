@@ -12,6 +12,10 @@ from autoq.calibration.thresholds import quantize_weight, weight_scales
 from autoq.core.precision import Granularity, TensorQuant
 
 
+# The kernels add products to the bias without checking for overflow: half of int32 is left for up to 33,000 of them.
+_LARGEST_BIAS = 2.0**30
+
+
 @dataclass(frozen=True, eq=False)
 class QuantizedWeight:
     """A weight on the int8 grid.
@@ -35,11 +39,11 @@ def quantize(weight: NDArray[np.float32], quant: TensorQuant, axis: int) -> Quan
 
 
 def wide_enough(scales: NDArray[np.float32], activation_scale: float, bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weight scales, raised where the bias would not fit int32 at ``activation_scale * scale``.
+    """Weight scales, raised where bias and products would not fit int32 at ``activation_scale * scale``.
 
     Channels whose weights are almost zero have tiny scales, and their bias would overflow; so would the product
     of the two scales, which has to stay a normal float32.
     """
-    smallest = np.abs(bias.astype(np.float64)) / (activation_scale * (2.0**31 - 256))
+    smallest = np.abs(bias.astype(np.float64)) / (activation_scale * _LARGEST_BIAS)
     normal = np.float64(1.001 * SMALLEST_SCALE) / activation_scale
     return np.maximum(scales, np.maximum(smallest, normal)).astype(np.float32)
