@@ -20,7 +20,6 @@ from autoq.core.capability import Capability, CapabilityTable, Op, Recipe
 from autoq.core.digest import digest_of
 from autoq.core.errors import ModelError, TrialError
 from autoq.core.plan import Plan
-from autoq.core.precision import FP32
 from autoq.core.statistics import Calibration, Needs, TensorStatistics
 from autoq.testing.toy_candidate import ToyCandidate, ToyReference, only_input
 from autoq.testing.toy_model import EAGER, INT8, ToyModel, ToyOp, best_plan
@@ -51,8 +50,8 @@ class ToyAdaptor:
         return ToyModel.read(Path(source.model))
 
     def capabilities(self, model: ToyModel) -> CapabilityTable:
-        """int8 and float for every op, and the model's recipes."""
-        rows = tuple(Capability(Op(op.id, op.type), (INT8, FP32), op.group, "toy") for op in model.ops)
+        """int8, variants and float for every op, and the model's recipes."""
+        rows = tuple(Capability(Op(op.id, op.type), op.precisions, op.group, "toy") for op in model.ops)
         edges = tuple(itertools.pairwise(op.id for op in model.ops))
         return CapabilityTable(rows, edges, model.recipes, model.float_recipes)
 
@@ -93,9 +92,7 @@ class ToyAdaptor:
         del inputs
         assert isinstance(candidate, ToyCandidate)
         realized = candidate.realized
-        return OpCosts(
-            {o.id: o.float_seconds if realized[o.id].is_float else o.int8_seconds for o in candidate.model.ops}
-        )
+        return OpCosts({o.id: o.seconds_in(realized[o.id]) for o in candidate.model.ops})
 
     def apply(self, model: ToyModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> ToyCandidate:
         """The model under a plan."""
@@ -126,8 +123,7 @@ class ToyAdaptor:
         del options
         try:
             data = json.loads((folder / _FILE).read_text())
-            model = ToyModel(**{**data["model"], "ops": tuple(ToyOp(**op) for op in data["model"]["ops"])})
-            return ToyCandidate(self.advance, model, Plan.from_json(data["plan"]))
+            return ToyCandidate(self.advance, ToyModel.from_json(data["model"]), Plan.from_json(data["plan"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a saved toy model: {error}", where=str(folder)) from error
 

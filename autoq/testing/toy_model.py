@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autoq.core.batch import TensorSpec
 from autoq.core.capability import Recipe
 from autoq.core.digest import digest_of
 from autoq.core.errors import ModelError
 from autoq.core.plan import Plan
-from autoq.core.precision import DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
+from autoq.core.precision import FP32, DType, Granularity, Mode, Observer, OpPrecision, Scheme, TensorQuant
 
 INT8 = OpPrecision(
     Mode.STATIC,
     TensorQuant(DType.INT8, Scheme.SYM, Granularity.PER_CHANNEL, Observer.MINMAX),
     TensorQuant(DType.UINT8, Scheme.ASYM, Granularity.PER_TENSOR, Observer.MINMAX),
 )
-"""The one quantized precision of a toy op."""
+"""The quantized precision of every toy op."""
+
+VARIANTS: Mapping[str, OpPrecision] = {
+    "per_tensor": OpPrecision(
+        Mode.STATIC,
+        TensorQuant(DType.INT8, Scheme.SYM, Granularity.PER_TENSOR, Observer.MINMAX),
+        TensorQuant(DType.UINT8, Scheme.ASYM, Granularity.PER_TENSOR, Observer.MINMAX),
+    ),
+    "dynamic": OpPrecision(
+        Mode.DYNAMIC,
+        TensorQuant(DType.INT8, Scheme.SYM, Granularity.PER_CHANNEL, Observer.MINMAX),
+        TensorQuant(DType.UINT8, Scheme.ASYM, Granularity.PER_TENSOR, Observer.MINMAX),
+    ),
+}
+"""Further precisions a toy op may have, by name."""
 
 BF16 = Recipe("bf16")
 """Float ops run faster and noisier; offered where a model has `ToyModel.half_speed`."""
@@ -36,6 +51,15 @@ MARGIN = TensorSpec("margin", "float32", (None, 1))
 """What toy models take: how much noise a sample bears."""
 
 _EAGER_SLOWNESS = 2.0
+
+
+@dataclass(frozen=True)
+class ToyVariant:
+    """A further precision of a toy op: its name in `VARIANTS`, the noise it adds and the time it takes."""
+
+    name: str
+    noise: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,7 @@ class ToyOp:
             process dies), ``hang`` (it never returns), ``memory`` (it takes a gigabyte), ``refuse`` (it stays
             float), ``compile`` (what was built does not compile).
         drift: What it adds to `noise` in int8 once it is compiled.
+        variants: What else it may run in, besides int8 and float.
     """
 
     id: str
@@ -63,6 +88,22 @@ class ToyOp:
     group: str | None = None
     fault: str | None = None
     drift: float = 0.0
+    variants: tuple[ToyVariant, ...] = ()
+
+    @property
+    def precisions(self) -> tuple[OpPrecision, ...]:
+        """int8, the variants, float."""
+        return (INT8, *(VARIANTS[v.name] for v in self.variants), FP32)
+
+    def noise_in(self, precision: OpPrecision) -> float:
+        """What it adds to the output in a quantized precision."""
+        return next((v.noise for v in self.variants if VARIANTS[v.name] == precision), self.noise)
+
+    def seconds_in(self, precision: OpPrecision) -> float:
+        """Its time in a precision, without conversions."""
+        if precision.is_float:
+            return self.float_seconds
+        return next((v.seconds for v in self.variants if VARIANTS[v.name] == precision), self.int8_seconds)
 
 
 @dataclass(frozen=True)
@@ -121,7 +162,7 @@ class ToyModel:
         states = [False, *(not plan[op.id].is_float for op in self.ops), False]
         speed = 1.0 if self.half_speed is None or BF16 not in plan.recipes else self.half_speed
         spent = sum(
-            op.int8_seconds if quantized else speed * op.float_seconds
+            op.seconds_in(plan[op.id]) if quantized else speed * op.float_seconds
             for op, quantized in zip(self.ops, states[1:], strict=False)
         )
         spent += self.conversion_seconds * sum(a != b for a, b in itertools.pairwise(states))
@@ -131,7 +172,15 @@ class ToyModel:
         """Noise of a plan that is realized as asked; that of its reference where it is not `deployed`."""
         drifts = deployed and self.compile_seconds is not None
         half = self.half_noise if BF16 in plan.recipes else 0.0
-        return float(sum(half if plan[op.id].is_float else op.noise + (op.drift if drifts else 0.0) for op in self.ops))
+        asked = ((op, plan[op.id]) for op in self.ops)
+        return float(sum(half if p.is_float else op.noise_in(p) + (op.drift if drifts else 0.0) for op, p in asked))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ToyModel:
+        """Rebuild from the dictionary that `dataclasses.asdict` makes."""
+        variants = [tuple(ToyVariant(**v) for v in op.get("variants", ())) for op in data["ops"]]
+        ops = tuple(ToyOp(**{**op, "variants": v}) for op, v in zip(data["ops"], variants, strict=True))
+        return cls(**{**data, "ops": ops})
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -145,8 +194,7 @@ class ToyModel:
             ModelError: Not such a file.
         """
         try:
-            data = json.loads(path.read_text())
-            return cls(**{**data, "ops": tuple(ToyOp(**op) for op in data["ops"])})
+            return cls.from_json(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a toy model: {error}", where=str(path)) from error
 
@@ -154,8 +202,8 @@ class ToyModel:
 def best_plan(model: ToyModel, allowed_noise: float) -> Plan:
     """The fastest plan within a noise limit, by trying all of them: the known answer. At most 20 ops."""
     fastest, best = Plan(), model.seconds(Plan())
-    for states in itertools.product((False, True), repeat=len(model.ops)):
-        precisions = {op.id: INT8 for op, quantized in zip(model.ops, states, strict=True) if quantized}
+    for chosen in itertools.product(*(op.precisions for op in model.ops)):
+        precisions = {op.id: precision for op, precision in zip(model.ops, chosen, strict=True)}
         for recipes in ((), *((r,) for r in model.recipes)):
             plan = Plan(precisions, recipes)
             if model.noise(plan) <= allowed_noise and model.seconds(plan) < best:
