@@ -1,0 +1,56 @@
+"""The losses that the samples seen so far do not refute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from autoq.evaluation.metrics.base import Floats
+from autoq.evaluation.sequential.betting import LARGE_LOSS, SMALL_LOSS, Capital, Mixture
+from autoq.evaluation.sequential.drops import Drops
+
+_HALVINGS = 24
+
+
+def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[float, float]:
+    """Ends of the confidence sequence of the mean drop of all samples, from the first of them.
+
+    The test of one limit, inverted: the interval holds every mean that no bet has refuted at half the error for each
+    end, at any time so far (Waudby-Smith and Ramdas 2020, theorem 3 and section 5). It holds at all times together,
+    so that it may be read whenever scoring stopped. The capital grows with the distance of the mean that it is bet
+    against, so each end is found by halving.
+
+    Args:
+        known: What is known of fp32.
+        drops: ``[samples]`` drops so far.
+        confidence: Two-sided coverage.
+
+    Returns:
+        Low and high end in the metric's unit; infinite ends where a drop is undefined.
+    """
+    if np.isnan(drops).any():
+        return -math.inf, math.inf
+    count, scale, seen = known.population, known.upper - known.lower, len(drops)
+    least = (float(drops.sum()) + float(known.rest_low[seen])) / count
+    most = (float(drops.sum()) + float(known.rest_high[seen])) / count
+    evidence = math.log(2 / (1 - confidence))
+
+    def is_refuted(values: Floats, lower: float, mixture: Mixture, mean: float) -> bool:
+        capital = Capital(mean, lower, scale, count, mixture).add(values)
+        return bool(len(capital)) and float(capital.max()) >= evidence
+
+    low = _last_refuted(lambda mean: is_refuted(drops, known.lower, LARGE_LOSS, mean), least, most)
+    high = -_last_refuted(lambda mean: is_refuted(-drops, -known.upper, SMALL_LOSS, mean), -most, -least)
+    return low, high
+
+
+def _last_refuted(is_refuted: Callable[[float], bool], start: float, stop: float) -> float:
+    """The largest mean between the two that is refuted, where all smaller ones are; `start` when none is."""
+    if not is_refuted(start):
+        return start
+    for _ in range(_HALVINGS):
+        middle = (start + stop) / 2
+        start, stop = (middle, stop) if is_refuted(middle) else (start, middle)
+    return start
