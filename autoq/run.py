@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def run_job(
             with _stopping_on_interrupt(tuner.stop):
                 try:
                     outcome = tuner.run()
-                    document = _write_results(job, outcome, store, folder, black_box=parts.eval_func is not None)
+                    document = _write_results(job, outcome, folder, black_box=parts.eval_func is not None)
                 except BaseException:
                     store.set_status(job_id, "stopped")
                     raise
@@ -80,21 +80,18 @@ def run_job(
     return Result(outcome, document, job.model.framework, job.evaluation.performance.cores_per_instance)
 
 
-def _write_results(
-    job: Job, outcome: TuningOutcome, store: Store, folder: JobFolder, *, black_box: bool
-) -> ReportDocument:
+def _write_results(job: Job, outcome: TuningOutcome, folder: JobFolder, *, black_box: bool) -> ReportDocument:
     # Imported here: charts take a while to import, and the search need not wait for them.
     from autoq.report.html import write_report
 
-    costs = store.fact(outcome.job_id, "costs")
     write_plan(outcome.best.plan if outcome.best is not None else FP32_PLAN, folder.plan)
-    write_bundle(folder.bundle, job, outcome, costs)
-    document = _document(job, outcome, costs, black_box=black_box)
+    write_bundle(folder.bundle, job, outcome)
+    document = _document(job, outcome, black_box=black_box)
     write_report(document, folder.folder)
     return document
 
 
-def _document(job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None, *, black_box: bool) -> ReportDocument:
+def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDocument:
     held_out = outcome.held_out
     return build_document(
         job_id=outcome.job_id,
@@ -114,7 +111,7 @@ def _document(job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None,
         seconds=outcome.seconds,
         memory=outcome.memory,
         full_latencies=outcome.full_latencies,
-        op_seconds=costs["float_seconds"] if costs is not None else None,
+        op_seconds=outcome.costs.float_seconds if outcome.costs is not None else None,
         explanation=outcome.explanation,
         job_yaml=job_to_yaml(job),
         notes=outcome.notes,

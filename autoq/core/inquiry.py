@@ -54,10 +54,16 @@ class Findings:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data without the inquiry; the inverse of `from_json`."""
-        return {"values": dict(self.values), "reason": self.reason}
+        """Plain data; the inverse of `from_json`."""
+        return {
+            "need": str(self.inquiry.need),
+            "plan": self.inquiry.plan.to_json(),
+            "values": dict(self.values),
+            "reason": self.reason,
+        }
 
     @classmethod
-    def from_json(cls, inquiry: Inquiry, data: dict[str, Any]) -> Findings:
+    def from_json(cls, data: dict[str, Any]) -> Findings:
         """Rebuild from `to_json`."""
+        inquiry = Inquiry(Need(data["need"]), Plan.from_json(data["plan"]))
         return cls(inquiry, data["values"], data["reason"])

@@ -87,6 +87,10 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
 STRATEGIES: Mapping[str, StrategyEntry] = {
     "basic": StrategyEntry("autoq.strategies.basic:Basic", "fully quantized, then fallback in regions by impact"),
     "random": StrategyEntry("autoq.strategies.random:Random", "uniform over the space, never the same plan twice"),
+    "bayesian": StrategyEntry(
+        "autoq.strategies.bayesian:Bayesian", "cut points by sensitivity and position (Optuna), then refined op by op"
+    ),
+    "tpe": StrategyEntry("autoq.strategies.tpe:Tpe", "Optuna's TPE over the precision of every op, for comparison"),
     "exhaustive": StrategyEntry("autoq.strategies.exhaustive:Exhaustive", "every plan of a small space"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -20,8 +19,10 @@ from autoq.core.deployment_task import (
     deployment_task_from_json,
     deployment_task_to_json,
 )
+from autoq.core.inquiry import Need
 from autoq.core.plan import LatencyEffort, Plan
 from autoq.core.records import Records
+from autoq.core.stopping import StoppingRule, records_from_json, records_to_json
 from autoq.core.trial import Failure, FailureKind, Latency
 
 
@@ -58,6 +59,7 @@ class Description:
         batch_size: Samples per latency run.
         environment: Versions, processor, threads: what the report prints.
         notes: What the reader of the report should know, e.g. ops that could not be offered.
+        shuffled: Whether the tune split comes in random order, so that its first samples stand for all.
     """
 
     table: CapabilityTable
@@ -71,6 +73,7 @@ class Description:
     batch_size: int
     environment: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    shuffled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,16 @@ class Evaluate:
 
     What is compiled for deployment is scored uncompiled, as a faithful reference, unless `deployed` asks for what is
     deployed. Latency is always that of the deployed form.
+
+    Attributes:
+        plan: What to build.
+        split: Which samples.
+        start: First sample.
+        stop: Sample to stop before.
+        latency: How carefully latency is measured.
+        deployed: Score the deployed form.
+        rule: Stop earlier when this decides the trial; None to score all.
+        spare_broken: Leave the latency of a plan out that the rule decides to break the promise.
     """
 
     plan: Plan
@@ -92,6 +105,8 @@ class Evaluate:
     stop: int
     latency: LatencyEffort = LatencyEffort.NONE
     deployed: bool = False
+    rule: StoppingRule | None = None
+    spare_broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,26 @@ class Save:
     folder: str
 
 
-Task = Calibrate | Evaluate | Measure | MeasureMemory | Profile | Save | DeploymentTask
+@dataclass(frozen=True)
+class Sense:
+    """Measure what quantizing single units does.
+
+    Attributes:
+        need: What is measured.
+        plan: Precision of each op while it is quantized.
+        units: Op ids by unit id, the most interesting unit first: it is the last ones that time may not suffice for.
+        samples: Samples at most.
+        seconds: Seconds at most.
+    """
+
+    need: Need
+    plan: Plan
+    units: Mapping[str, tuple[str, ...]]
+    samples: int
+    seconds: float
+
+
+Task = Calibrate | Evaluate | Measure | MeasureMemory | Profile | Save | Sense | DeploymentTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +173,11 @@ class Calibrated:
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """Scores of the samples asked for; `reference` where they are not those of the deployed form."""
+    """Scores of the samples asked for, or of as many as decided the trial.
+
+    `reference` where they are not those of the deployed form; `divergence` as `Trial.divergence`, None where the first
+    samples were not among them.
+    """
 
     records: Mapping[str, Records]
     seconds: Mapping[str, float]
@@ -147,6 +185,7 @@ class Evaluated:
     realized: Plan
     latency: Latency | None = None
     reference: bool = False
+    divergence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +218,15 @@ class Saved:
     size_bytes: int
 
 
-Answer = Calibrated | Evaluated | Measured | MemoryMeasured | Profiled | Saved | DeploymentAnswer | Failure
+@dataclass(frozen=True)
+class Sensed:
+    """Values by unit id, and why some or all are missing (empty when none is)."""
+
+    values: Mapping[str, float]
+    reason: str
+
+
+Answer = Calibrated | Evaluated | Measured | MemoryMeasured | Profiled | Saved | Sensed | DeploymentAnswer | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +246,9 @@ class Outcome:
     answer: Answer = field(repr=False)
 
 
-_TASKS: Mapping[str, type[Any]] = {t.__name__: t for t in (Calibrate, Evaluate, Measure, MeasureMemory, Profile, Save)}
+_TASKS: Mapping[str, type[Any]] = {
+    t.__name__: t for t in (Calibrate, Evaluate, Measure, MeasureMemory, Profile, Save, Sense)
+}
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
@@ -214,6 +263,8 @@ def task_to_json(task: Task) -> dict[str, Any]:
                 "stop": task.stop,
                 "latency": str(task.latency),
                 "deployed": task.deployed,
+                "rule": task.rule.to_json() if task.rule is not None else None,
+                "spare_broken": task.spare_broken,
             }
         case Measure():
             data |= {"plans": [p.to_json() for p in task.plans], "effort": str(task.effort)}
@@ -221,6 +272,14 @@ def task_to_json(task: Task) -> dict[str, Any]:
             data |= {"plan": task.plan.to_json()}
         case Save():
             data |= {"plan": task.plan.to_json(), "folder": task.folder}
+        case Sense():
+            data |= {
+                "need": str(task.need),
+                "plan": task.plan.to_json(),
+                "units": {unit: list(ops) for unit, ops in task.units.items()},
+                "samples": task.samples,
+                "seconds": task.seconds,
+            }
         case Calibrate():
             pass
         case _:
@@ -237,6 +296,11 @@ def task_from_json(data: dict[str, Any]) -> Task:
         values["plan"] = Plan.from_json(values["plan"])
     if "plans" in values:
         values["plans"] = tuple(Plan.from_json(p) for p in values["plans"])
+    if "need" in values:
+        values["need"] = Need(values["need"])
+        values["units"] = {unit: tuple(ops) for unit, ops in values["units"].items()}
+    if values.get("rule") is not None:
+        values["rule"] = StoppingRule.from_json(values["rule"])
     if "split" in values:
         values["split"] = Split(values["split"])
     for key in ("latency", "effort"):
@@ -252,17 +316,20 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     match answer:
         case Evaluated():
             data |= {
-                "records": {k: base64.b64encode(r.to_bytes()).decode() for k, r in answer.records.items()},
+                "records": records_to_json(answer.records),
                 "seconds": dict(answer.seconds),
                 "size_bytes": answer.size_bytes,
                 "realized": answer.realized.to_json(),
                 "latency": answer.latency.to_json() if answer.latency else None,
                 "reference": answer.reference,
+                "divergence": answer.divergence,
             }
         case Measured():
             data["latencies"] = [latency.to_json() for latency in answer.latencies]
         case Failure():
             data |= {"kind": str(answer.kind), "message": answer.message}
+        case Sensed():
+            data |= {"values": dict(answer.values), "reason": answer.reason}
         case Profiled():
             data |= {"seconds": dict(answer.seconds), "overhead": answer.overhead}
         case Calibrated() | MemoryMeasured() | Saved():
@@ -279,12 +346,13 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
         case "Evaluated":
             latency = values["latency"]
             return Evaluated(
-                {k: Records.from_bytes(base64.b64decode(r)) for k, r in values["records"].items()},
+                records_from_json(values["records"]),
                 values["seconds"],
                 values["size_bytes"],
                 Plan.from_json(values["realized"]),
                 Latency.from_json(latency) if latency else None,
                 values["reference"],
+                values["divergence"],
             )
         case "Measured":
             return Measured(tuple(Latency.from_json(d) for d in values["latencies"]))
@@ -292,6 +360,8 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
             return Failure(FailureKind(values["kind"]), values["message"])
         case "Profiled":
             return Profiled(values["seconds"], values["overhead"])
+        case "Sensed":
+            return Sensed(values["values"], values["reason"])
         case "Saved":
             return Saved(tuple(values["files"]), values["size_bytes"])
         case "MemoryMeasured":
@@ -316,6 +386,7 @@ def description_to_json(description: Description) -> dict[str, Any]:
         "batch_size": description.batch_size,
         "environment": dict(description.environment),
         "notes": list(description.notes),
+        "shuffled": description.shuffled,
     }
 
 
@@ -337,4 +408,5 @@ def description_from_json(data: dict[str, Any]) -> Description:
         data["batch_size"],
         data["environment"],
         tuple(data["notes"]),
+        data["shuffled"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ def score_batches(
     postprocess: Postprocess,
     metrics: Sequence[Metric],
     on_progress: Callable[[int], None] | None = None,
+    enough: Callable[[Mapping[str, Records]], bool] | None = None,
 ) -> dict[str, Records]:
     """Score batch by batch; memory holds one batch and the records.
 
@@ -32,6 +33,7 @@ def score_batches(
         postprocess: Turns outputs into what the metrics take; see `make_postprocess`.
         metrics: What to record; names must differ.
         on_progress: Told the number of samples scored so far.
+        enough: Given each batch's records by metric; scoring ends when it says so.
 
     Returns:
         Records by metric name, one per sample in order.
@@ -60,6 +62,8 @@ def score_batches(
         done += batch.samples
         if on_progress is not None:
             on_progress(done)
+        if enough is not None and enough({name: kept[-1] for name, kept in parts.items()}):
+            break
     if done == 0:
         raise DataError("there are no samples to score", hint="check offset, limit and held_out of the dataloader")
     return {name: Records.concatenate(kept) for name, kept in parts.items()}

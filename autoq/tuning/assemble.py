@@ -20,6 +20,7 @@ from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function, qualified_name
 from autoq.core.registry import make_adaptor, strategy_factory
 from autoq.core.task import MetricInfo, Split
+from autoq.data.shuffle import shuffled
 from autoq.data.source import DataSource
 from autoq.data.sources import open_data, open_dataloader, split
 from autoq.evaluation.metrics import Metric, make_metrics
@@ -138,7 +139,11 @@ def _example(job: Job, parts: PythonParts) -> Inputs:
 
 def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> JobData:
     splits = _splits(job, parts, inputs)
-    tune = splits.get(Split.TUNE)
+    ordered = splits.get(Split.TUNE)
+    mixed = shuffled(ordered, job.tuning.random_seed) if ordered is not None else None
+    tune = mixed or ordered
+    if tune is not None:
+        splits[Split.TUNE] = tune
     calibration = None
     if job.quantization.approach != "post_training_dynamic_quant":
         spec = job.quantization.calibration.dataloader
@@ -151,7 +156,7 @@ def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> Jo
                 "static quantization needs calibration data",
                 hint="give quantization.calibration.dataloader, or calib_dataloader from Python",
             )
-    return JobData(_scorer(job, parts, splits), calibration, tune or calibration)
+    return JobData(_scorer(job, parts, splits), calibration, tune or calibration, mixed is not None)
 
 
 def _splits(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> dict[Split, DataSource]:
@@ -233,7 +238,9 @@ def metrics_of(job: Job, parts: PythonParts = NO_PARTS) -> Sequence[Metric]:
     return make_metrics(accuracy.metric)
 
 
-def judge_of(job: Job, found: Sequence[MetricInfo], metrics: Sequence[Metric] | None) -> Judge:
+def judge_of(
+    job: Job, found: Sequence[MetricInfo], metrics: Sequence[Metric] | None, *, shuffled: bool = False
+) -> Judge:
     """The judge of a job whose metrics turned out as `found`; `metrics` is None for a black-box function."""
     direction = {m.name: m.higher_is_better for m in found}
     return Judge(
@@ -241,6 +248,7 @@ def judge_of(job: Job, found: Sequence[MetricInfo], metrics: Sequence[Metric] | 
         metrics,
         objective(job),
         job.tuning.random_seed,
+        shuffled=shuffled,
     )
 
 
@@ -255,7 +263,7 @@ def settings_of(job: Job, parts: PythonParts = NO_PARTS) -> TuningSettings:
         strategy_options=dict(strategy.model_extra or {}),
         budget=budget(job),
         seed=job.tuning.random_seed,
-        make_judge=lambda description: judge_of(job, description.metrics, metrics),
+        make_judge=lambda description: judge_of(job, description.metrics, metrics, shuffled=description.shuffled),
         reuse=parts.eval_func is None and parts.postprocess is None,
         deployment=_deployment_of(job),
     )

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from autoq.config.json_schema import job_from_json, job_to_json
 from autoq.config.schema import Job
 from autoq.core.errors import StoreError
+from autoq.core.inquiry import Findings
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
@@ -18,7 +18,7 @@ from autoq.core.trial import MetricScore, Trial
 from autoq.store.artifacts import atomic_folder
 from autoq.tuning.outcome import TuningOutcome
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Bundle:
         environment: Machine and versions.
         space: What was searched.
         costs: Measured seconds per op the strategy was given.
+        findings: What it asked to be measured besides plans.
         trials: What every trial measured.
         plan: The plan that was handed over.
         best: Number of its trial; None when the answer was fp32.
@@ -45,6 +46,7 @@ class Bundle:
     environment: Mapping[str, str]
     space: Space
     costs: Costs
+    findings: tuple[Findings, ...]
     trials: tuple[Trial, ...]
     plan: Plan
     best: int | None
@@ -52,7 +54,7 @@ class Bundle:
     held_out: tuple[MetricScore, ...]
 
 
-def write_bundle(folder: Path, job: Job, outcome: TuningOutcome, costs: Mapping[str, Any] | None) -> None:
+def write_bundle(folder: Path, job: Job, outcome: TuningOutcome) -> None:
     """Write a bundle, whole or not at all.
 
     Raises:
@@ -65,7 +67,8 @@ def write_bundle(folder: Path, job: Job, outcome: TuningOutcome, costs: Mapping[
         "fingerprint": outcome.description.fingerprint,
         "environment": dict(outcome.description.environment),
         "space": outcome.space.to_json(),
-        "costs": dict(costs) if costs is not None else Costs().to_json(),
+        "costs": (outcome.costs or Costs()).to_json(),
+        "findings": [f.to_json() for f in outcome.findings],
         "trials": [t.to_json() for t in outcome.trials],
         "plan": (outcome.best.plan if outcome.best is not None else FP32_PLAN).to_json(),
         "best": outcome.best.number if outcome.best is not None else None,
@@ -98,6 +101,7 @@ def read_bundle(path: Path) -> Bundle:
             data["environment"],
             Space.from_json(data["space"]),
             Costs.from_json(data["costs"]),
+            tuple(Findings.from_json(f) for f in data["findings"]),
             tuple(Trial.from_json(t) for t in data["trials"]),
             Plan.from_json(data["plan"]),
             data["best"],

@@ -21,6 +21,9 @@ FINALISTS = 3
 RIVALS = 2
 """Accepted float rivals that are measured beside them."""
 
+SCORED_IN_FULL = "finalist, scored in full"
+"""The note of a trial that a finalist is scored in full by."""
+
 MOST_DEPLOYED = 6
 """Plans that were accepted on a reference and are scored again as deployed, until there are enough finalists."""
 
@@ -106,19 +109,30 @@ def memory_of(session: Session, best: Trial | None) -> dict[str, int]:
 def _fully_scored(session: Session) -> list[Trial]:
     """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
     while True:
-        accepted = _accepted(session, _of_search(session.ledger.finished))
-        settled = {t.plan.digest for t in session.ledger.finished if t.full or t.failure is not None}
-        screened = [t for t in session.ledger.finished if t.met and not t.full and t.plan.digest not in settled]
-        promising = min(screened, key=_objective_of, default=None)
-        bar = _objective_of(accepted[0]) if accepted else 1.0
-        if promising is None or _objective_of(promising) >= bar:
+        finished = session.ledger.finished
+        accepted = _accepted(session, _of_search(finished))
+        settled = {t.plan.digest for t in finished if t.full or t.failure is not None}
+        waiting = [t for t in finished if t.met and not t.full and t.plan.digest not in settled]
+        promising = min((t for t in waiting if not (t.reference and t.accepted)), key=_objective_of, default=None)
+        if promising is None or not _may_be_chosen(session, promising, accepted):
             return accepted
-        session.trial(Proposal(promising.plan, note="finalist, scored in full"))
+        session.trial(Proposal(promising.plan, note=SCORED_IN_FULL, exact=True))
+
+
+def _may_be_chosen(session: Session, trial: Trial, accepted: Sequence[Trial]) -> bool:
+    """Whether it is worth a full evaluation: better than what is accepted, or as good by what is known of its speed."""
+    if not accepted:
+        return _objective_interval(session, trial).low < 1
+    best = _objective_of(accepted[0])
+    ties = len([t for t in accepted if not t.plan.is_rival]) < FINALISTS
+    return _objective_of(trial) < best or (ties and _objective_interval(session, trial).low <= best)
 
 
 def _accepted(session: Session, trials: Sequence[Trial]) -> list[Trial]:
     """Plans that keep the promise and are, or by the uncertainty of a quick measurement may be, better than fp32."""
-    better = (t for t in trials if t.accepted and not t.plan.is_baseline and _objective_interval(session, t).low < 1)
+    # What is scored on a reference is scored again in full as deployed, and need not be in full on the reference.
+    scored = (t for t in trials if t.accepted and (t.full or t.reference) and not t.plan.is_baseline)
+    better = (t for t in scored if _objective_interval(session, t).low < 1)
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
 
 
@@ -145,7 +159,9 @@ def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
             found.append(trial)
             continue
         tried += 1
-        deployed = session.trial(Proposal(trial.plan, note=f"trial {trial.number}, as deployed", deployed=True))
+        deployed = session.trial(
+            Proposal(trial.plan, note=f"trial {trial.number}, as deployed", deployed=True, exact=True)
+        )
         if deployed.accepted:
             found.append(deployed)
         else:

@@ -13,6 +13,8 @@ from autoq.core.records import Records
 from autoq.core.trial import Latency, MetricScore
 from autoq.evaluation.intervals import loss_interval, score_interval
 from autoq.evaluation.metrics import Metric
+from autoq.evaluation.selection import corrected
+from autoq.evaluation.sequential.decision import Decision, SequentialDecider, can_stop_early
 
 
 class Judge:
@@ -23,15 +25,23 @@ class Judge:
         metrics: The metrics; None for a black-box function, whose record is its score.
         objective: What is made small.
         seed: Seed of the bootstrap.
+        shuffled: Whether the tune split comes in random order, so that its first samples may decide a trial.
     """
 
     def __init__(
-        self, criteria: Sequence[Criterion], metrics: Sequence[Metric] | None, objective: Objective, seed: int
+        self,
+        criteria: Sequence[Criterion],
+        metrics: Sequence[Metric] | None,
+        objective: Objective,
+        seed: int,
+        *,
+        shuffled: bool = False,
     ) -> None:
         self.criteria = tuple(criteria)
         self.objective = objective
         self._metrics = metrics
         self._seed = seed
+        self._shuffled = shuffled
 
     @property
     def metrics(self) -> Sequence[Metric] | None:
@@ -50,6 +60,42 @@ class Judge:
             EvaluationError: A metric is undefined on these samples.
         """
         return tuple(self._score(i, records, baseline) for i in range(len(self.criteria)))
+
+    @property
+    def sequential(self) -> bool:
+        """Whether a trial can be decided before its last sample."""
+        return self._shuffled and self._metrics is not None and can_stop_early(self.criteria, self._metrics)
+
+    def decision(self, records: Mapping[str, Records], baseline: Mapping[str, Records]) -> Decision | None:
+        """What the first samples decide of all of them; None when they decide nothing.
+
+        Args:
+            records: The candidate's records of the first samples.
+            baseline: fp32's records of all samples.
+        """
+        if not self.sequential or self._metrics is None:
+            return None
+        return SequentialDecider(self.criteria, self._metrics, baseline).add(records)
+
+    def decided_scores(
+        self, decision: Decision, records: Mapping[str, Records], baseline: Mapping[str, Records]
+    ) -> tuple[MetricScore, ...]:
+        """Scores on the samples that were seen; the loss is the estimate for all, with its anytime-valid interval."""
+        assert self._metrics is not None
+        found = []
+        for criterion, metric, loss, met in zip(
+            self.criteria, self._metrics, decision.losses, decision.met, strict=True
+        ):
+            ours = records[criterion.metric]
+            theirs = baseline[criterion.metric].first(len(ours))
+            value, base = metric.score(ours, theirs), metric.score(theirs, theirs)
+            found.append(MetricScore(criterion.metric, value, base, loss, criterion.limit, met, len(ours)))
+        return tuple(found)
+
+    def corrected(self, candidates: int) -> Judge:
+        """The judge whose intervals allow for choosing the best of so many candidates."""
+        criteria = [replace(c, confidence=corrected(c.confidence, candidates)) for c in self.criteria]
+        return Judge(criteria, self._metrics, self.objective, self._seed, shuffled=self._shuffled)
 
     def baseline_scores(self, records: Mapping[str, Records]) -> tuple[MetricScore, ...]:
         """fp32's own scores, each with its interval.

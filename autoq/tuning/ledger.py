@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from autoq.core.plan import LatencyEffort, Plan, Proposal
 from autoq.core.records import Records
@@ -11,7 +12,7 @@ from autoq.core.task import Split
 from autoq.core.trial import Latency, Trial, TrialState
 from autoq.store.repository import Store
 
-Key = tuple[str, int | None, LatencyEffort, bool]
+Key = tuple[str, int | None, LatencyEffort, bool, bool]
 
 _DEPLOYED = f"{Split.TUNE}:deployed"
 """Under which the store keeps records of the tune split that are those of the deployed form."""
@@ -19,7 +20,7 @@ _DEPLOYED = f"{Split.TUNE}:deployed"
 
 def key_of(proposal: Proposal) -> Key:
     """What makes two proposals one trial: plan, samples, effort and form, not the note."""
-    return proposal.plan.digest, proposal.samples, proposal.latency, proposal.deployed
+    return proposal.plan.digest, proposal.samples, proposal.latency, proposal.deployed, proposal.exact
 
 
 def _records_key(*, deployed: bool) -> str:
@@ -36,6 +37,7 @@ class Known:
         size_bytes: Bytes of its saved form.
         realized: What really ran.
         reference: Whether the records are those of a reference, not of what is deployed.
+        divergence: Of its first samples' outputs.
     """
 
     records: Mapping[str, Records]
@@ -43,6 +45,7 @@ class Known:
     size_bytes: int | None
     realized: Plan | None
     reference: bool
+    divergence: float | None = None
 
     @property
     def samples(self) -> int:
@@ -70,8 +73,10 @@ class Ledger:
         self._numbers = {t.number for t in self._finished.values()} | set(self._starts.values())
         self._sources: dict[tuple[str, bool], str] = {}
         self._elsewhere: dict[tuple[str, bool], Trial] = {}
+        self._siblings: list[str] = []
         for job in store.jobs() if evidence is not None else ():
             if job.id != job_id and store.fact(job.id, "evidence") == evidence:
+                self._siblings.append(job.id)
                 for trial in store.trials(job.id):
                     self._remember_elsewhere(job.id, trial)
 
@@ -80,10 +85,27 @@ class Ledger:
         """Finished trials of this job, in order of their numbers."""
         return sorted(self._finished.values(), key=lambda t: t.number)
 
+    @property
+    def elsewhere(self) -> list[Trial]:
+        """Scored trials of other jobs with the same evidence, the one with the most samples of each plan."""
+        return list(self._elsewhere.values())
+
+    def fact(self, key: str) -> Any | None:
+        """What was measured under a name, in this job or in another with the same evidence."""
+        for job_id in (self._job_id, *self._siblings):
+            stored = self._store.fact(job_id, key)
+            if stored is not None:
+                return stored
+        return None
+
+    def keep_fact(self, key: str, value: Any) -> None:
+        """Write down what was measured."""
+        self._store.set_fact(self._job_id, key, value)
+
     def find(self, proposal: Proposal) -> Trial | None:
         """The finished trial of exactly this proposal, or the same of the deployed form, which tells no less."""
-        exact = self._finished.get(key_of(proposal))
-        return exact or self._finished.get(key_of(replace(proposal, deployed=True)))
+        same = self._finished.get(key_of(proposal))
+        return same or self._finished.get(key_of(replace(proposal, deployed=True)))
 
     def known(self, plan: Plan, *, deployed: bool = False) -> Known:
         """Everything measured of a plan in one form, whichever trial or job measured it."""
@@ -98,7 +120,8 @@ class Ledger:
             return replace(_NOTHING, latency=latency)
         records = self._store.records(job_id, plan.digest, _records_key(deployed=deployed)) or {}
         last = trials[-1]
-        return Known(records, latency, last.size_bytes, last.realized, last.reference)
+        divergence = next((t.divergence for t in reversed(trials) if t.divergence is not None), None)
+        return Known(records, latency, last.size_bytes, last.realized, last.reference, divergence)
 
     def held_out(self, plan: Plan) -> Mapping[str, Records] | None:
         """Held-out records of a plan of this job or of one with the same evidence; always of the deployed form."""

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from autoq.core.criterion import Criterion
 from autoq.core.deployed import Deployment
+from autoq.core.inquiry import Findings
 from autoq.core.objective import Objective
 from autoq.core.space import Space
+from autoq.core.strategy import Costs
 from autoq.core.task import Description, Progress
 from autoq.core.trial import Latency, MetricScore, Trial
 
@@ -56,6 +58,8 @@ class TuningOutcome:
         model_folder: Where the chosen model lies (fp32 when nothing was accepted).
         attempt_folder: Where the attempt lies, if there is one.
         deployment: What the deployment gate found; None where the job has no such section.
+        costs: Seconds per op that the strategy was given; None when the search never began.
+        findings: What it asked to be measured besides plans.
     """
 
     job_id: str
@@ -78,6 +82,8 @@ class TuningOutcome:
     model_folder: Path
     attempt_folder: Path | None = None
     deployment: Deployment | None = None
+    costs: Costs | None = None
+    findings: tuple[Findings, ...] = ()
 
     @property
     def accepted(self) -> bool:

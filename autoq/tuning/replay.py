@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from autoq.core.errors import StoreError
-from autoq.core.plan import FP32_PLAN, Done, LatencyEffort, Plan, Wait
+from autoq.core.inquiry import Inquiry
+from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan, Proposal
 from autoq.core.records import Records
 from autoq.core.registry import strategy_factory
 from autoq.core.runner import ProgressListener, TrialRunner
@@ -14,7 +15,9 @@ from autoq.core.task import Answer, Calibrate, Description, Evaluate, Evaluated,
 from autoq.core.trial import Latency, MetricScore
 from autoq.tuning.assemble import judge_of, metrics_of
 from autoq.tuning.bundle import Bundle
+from autoq.tuning.finish import SCORED_IN_FULL
 from autoq.tuning.ledger import key_of
+from autoq.tuning.recall import RECALLED
 
 _SCORE_SLACK = 1e-9
 
@@ -91,17 +94,22 @@ def _same_search(bundle: Bundle, differences: list[Difference]) -> bool:
     rivals = [t for t in bundle.trials if t.plan.recipes in bundle.space.float_recipes and t.plan.is_rival]
     for before in (bundle.trials[0], *rivals):
         strategy.tell(before)
+    findings = {f.inquiry: f for f in bundle.findings}
     asked: set[str] = set()
     while True:
         proposal = strategy.ask()
-        if isinstance(proposal, Done | Wait):
+        if isinstance(proposal, Inquiry) and proposal in findings:
+            strategy.tell(findings[proposal])
+            continue
+        if not isinstance(proposal, Proposal):
             break
         trial = known.get(key_of(proposal)) or known.get(key_of(replace(proposal, deployed=True)))
         if trial is None:
             break  # the search had ended here, by its budget or by the user
         asked.add(trial.plan.digest)
         strategy.tell(trial)
-    finalists = {t.plan.digest for t in bundle.trials if t.proposal.note == "finalist, scored in full"}
+    others = (SCORED_IN_FULL, RECALLED)
+    finalists = {t.plan.digest for t in bundle.trials if t.proposal.note.startswith(others)}
     elsewhere = finalists | {t.plan.digest for t in rivals}
     missing = [t for t in bundle.trials[1:] if t.plan.digest not in asked | elsewhere]
     if missing:

@@ -14,11 +14,18 @@ from autoq.core.adaptor import Candidate
 from autoq.core.errors import DataError, EvaluationError
 from autoq.core.function import qualified_name
 from autoq.core.records import Records
+from autoq.core.stopping import StoppingRule
 from autoq.core.task import MetricInfo, Split
 from autoq.data.source import DataSource, count_samples
+from autoq.evaluation.divergence import Reference
 from autoq.evaluation.metrics import Metric
 from autoq.evaluation.postprocess import Postprocess
 from autoq.evaluation.scoring import score_batches
+from autoq.evaluation.sequential.decision import SequentialDecider
+from autoq.tuning.watch import Watch
+
+COMPARED = 32
+"""Samples whose outputs are compared with those of fp32."""
 
 OnProgress = Callable[[int, int | None], None]
 """Called with samples done and samples to do; raises to abandon the task."""
@@ -50,9 +57,23 @@ class Scorer(Protocol):
         """Content addresses of data and metrics."""
 
     def score(
-        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+        self,
+        candidate: Candidate,
+        split: Split,
+        start: int,
+        stop: int,
+        progress: OnProgress,
+        watch: Watch | None = None,
     ) -> Mapping[str, Records]:
-        """Records by metric for samples ``start`` to ``stop``."""
+        """Records by metric for samples ``start`` to ``stop``, or to where `watch` has seen enough."""
+
+    def watch(self, rule: StoppingRule | None, fp32: Callable[[], Candidate] | None) -> Watch:
+        """What looks at an evaluation of the tune split.
+
+        Args:
+            rule: When it may stop; None for never.
+            fp32: Gives the model that outputs are compared with; None for no comparison.
+        """
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,7 @@ class DataScorer:
     postprocess: Postprocess
     settings: str
     _counts: dict[Split, int] = field(default_factory=dict)
+    _references: list[Reference] = field(default_factory=list)
 
     @property
     def metrics(self) -> Sequence[MetricInfo]:
@@ -84,18 +106,39 @@ class DataScorer:
         return [*(f"{split}:{source.fingerprint}" for split, source in self.sources.items()), self.settings]
 
     def score(
-        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+        self,
+        candidate: Candidate,
+        split: Split,
+        start: int,
+        stop: int,
+        progress: OnProgress,
+        watch: Watch | None = None,
     ) -> Mapping[str, Records]:
-        """Records by metric for samples ``start`` to ``stop``, streamed batch by batch."""
+        """Records by metric, streamed batch by batch."""
         total = stop - start
         progress(0, total)
         return score_batches(
-            candidate.predict,
+            candidate.predict if watch is None else watch.over(candidate.predict),
             self.sources[split].batches(start, stop),
             self.postprocess,
             self.measures,
             lambda done: progress(done, total),
+            watch.enough if watch is not None else None,
         )
+
+    def watch(self, rule: StoppingRule | None, fp32: Callable[[], Candidate] | None) -> Watch:
+        """Stops by the rule, and compares the first samples' outputs with those of fp32, which are kept."""
+        decider = None
+        if rule is not None:
+            decider = SequentialDecider(rule.criteria, self.measures, rule.baseline)
+            if rule.before:
+                decider.add(rule.before)
+        if fp32 is None:
+            return Watch(decider)
+        if not self._references:
+            batches = self.sources[Split.TUNE].batches()
+            self._references.append(Reference(fp32().predict, batches, COMPARED))
+        return Watch(decider, self._references[0])
 
 
 @dataclass(frozen=True)
@@ -122,10 +165,16 @@ class BlackBoxScorer:
         return [qualified_name(self.function)]
 
     def score(
-        self, candidate: Candidate, split: Split, start: int, stop: int, progress: OnProgress
+        self,
+        candidate: Candidate,
+        split: Split,
+        start: int,
+        stop: int,
+        progress: OnProgress,
+        watch: Watch | None = None,
     ) -> Mapping[str, Records]:
         """The function's number as the record of the one sample."""
-        del split, start, stop
+        del split, start, stop, watch
         progress(0, None)
         value = self.function(candidate.native)
         try:
@@ -135,3 +184,8 @@ class BlackBoxScorer:
         if not math.isfinite(number):
             raise EvaluationError(f"eval_func returned {number}", hint="it must return one finite number")
         return {self.name: Records.of_rows(np.array([number]))}
+
+    def watch(self, rule: StoppingRule | None, fp32: Callable[[], Candidate] | None) -> Watch:
+        """Sees nothing: samples are the function's own business."""
+        del rule, fp32
+        return Watch()

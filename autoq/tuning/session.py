@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from autoq.core.errors import EvaluationError, ModelError, TrialError
+from autoq.core.inquiry import Findings, Inquiry
 from autoq.core.objective import Quantity
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Plan, Proposal
 from autoq.core.records import Records
 from autoq.core.runner import TrialRunner
 from autoq.core.space import Space
+from autoq.core.stopping import StoppingRule
 from autoq.core.strategy import Costs
 from autoq.core.task import (
     Answer,
@@ -25,6 +27,8 @@ from autoq.core.task import (
     MemoryMeasured,
     Profile,
     Profiled,
+    Sense,
+    Sensed,
     Split,
     Task,
 )
@@ -37,6 +41,9 @@ from autoq.tuning.outcome import TuningListener
 
 _CLEARLY_PAYS = 0.8
 """Compiling a plan must save this share of its evaluation's time, or the reference is scored."""
+
+SENSED_SAMPLES = 24
+"""Calibration samples that effects of single ops are measured on."""
 
 _MOST_STARTS = 2
 """A plan whose start was orphaned this often is recorded as crashed and not tried again."""
@@ -232,24 +239,53 @@ class Session:
     judge: Judge
     baseline: Trial
     baseline_records: Mapping[Split, Mapping[str, Records]]
+    sensing_seconds: float = 60.0
     latencies: dict[str, Latency] = field(default_factory=dict)
+    answered: list[Findings] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @cached_property
     def costs(self) -> Costs:
         """Seconds per op in fp32 and fully quantized: measured once, stored, re-read."""
-        store, job_id = self.desk.store, self.desk.job_id
-        stored = store.fact(job_id, "costs")
-        if stored is not None:
-            return Costs.from_json(stored)
-        samples = self.description.samples[Split.TUNE]
-        costs = Costs(
-            self.desk.profile(FP32_PLAN),
-            self.desk.profile(self.space.full_plan()),
-            samples,
-            self.baseline.seconds.get("evaluate", 0.0) / max(samples, 1),
+        samples, full = self.description.samples[Split.TUNE], self.space.full_plan()
+        key = f"costs:{full.digest}"
+        stored = self.ledger.fact(key)
+        if stored is None:
+            stored = {
+                "float_seconds": dict(self.desk.profile(FP32_PLAN)),
+                "quantized_seconds": dict(self.desk.profile(full)),
+                "score_seconds": self.baseline.seconds.get("evaluate", 0.0) / max(samples, 1),
+            }
+            self.ledger.keep_fact(key, stored)
+        return Costs(
+            **stored,
+            samples=samples,
+            sequential=self.judge.sequential,
+            quantities=self.judge.objective.quantities,
         )
-        store.set_fact(job_id, "costs", costs.to_json())
-        return costs
+
+    def findings(self, inquiry: Inquiry) -> Findings:
+        """The answer to a strategy's question: measured once, stored, re-read.
+
+        Raises:
+            Stopped: The user stopped it; what was measured so far is kept.
+        """
+        key = f"found:{inquiry.need}:{inquiry.plan.digest}"
+        stored = self.ledger.fact(key)
+        if stored is None:
+            asked = [u for u in self.space.units if any(not inquiry.plan[op.id].is_float for op in u.ops)]
+            asked.sort(key=self.costs.saving, reverse=True)
+            units = {u.id: tuple(op.id for op in u.ops) for u in asked}
+            answer = self.desk.do(Sense(inquiry.need, inquiry.plan, units, SENSED_SAMPLES, self.sensing_seconds))
+            if isinstance(answer, Sensed):
+                stored = Findings(inquiry, answer.values, answer.reason).to_json()
+            else:
+                why = answer.message if isinstance(answer, Failure) else str(answer)
+                stored = Findings(inquiry, {}, f"measuring it failed: {why}").to_json()
+            self.ledger.keep_fact(key, stored)
+        found = Findings.from_json(stored)
+        self.answered.append(found)
+        return found
 
     def trial(self, proposal: Proposal) -> Trial:
         """Try a proposal, or read from the store what came of it.
@@ -265,9 +301,14 @@ class Session:
         wanted = min(proposal.samples or every, every)
         if self._compiling_pays(proposal, wanted):
             proposal = replace(proposal, deployed=True)
+        finished = self.ledger.finished
         number, starts = self.ledger.start(proposal)
         known = self.ledger.known(proposal.plan, deployed=proposal.deployed)
         latency = proposal.latency if known.latency is None and self._is_measured(proposal) else LatencyEffort.NONE
+        reference = self.baseline_records[Split.TUNE]
+        stops = proposal.samples is None and not proposal.exact and self.judge.sequential
+        if stops and known.records and self.judge.decision(known.records, reference) is not None:
+            wanted = known.samples
         answer: Answer
         if starts > _MOST_STARTS:
             answer = Failure(FailureKind.CRASH, f"autoq itself was killed {starts - 1} times while it tried this plan")
@@ -277,14 +318,22 @@ class Session:
             start = min(known.samples, wanted)
             try:
                 answer = self.desk.do(
-                    Evaluate(proposal.plan, Split.TUNE, start, wanted, latency, deployed=proposal.deployed)
+                    Evaluate(
+                        proposal.plan,
+                        Split.TUNE,
+                        start,
+                        wanted,
+                        latency,
+                        deployed=proposal.deployed,
+                        rule=StoppingRule(self.judge.criteria, reference, known.records) if stops else None,
+                        spare_broken=stops and not self._estimator.deserves_measuring(proposal.plan, finished),
+                    )
                 )
             except Stopped:
                 self.ledger.discard(proposal)
                 raise
-        trial, records = self._judged(
-            Trial(number, proposal, TrialState.RUNNING, latency=known.latency), answer, known.records, wanted
-        )
+        begun = Trial(number, proposal, TrialState.RUNNING, latency=known.latency, divergence=known.divergence)
+        trial, records = self._judged(begun, answer, known.records, wanted, stops=stops)
         self.ledger.finish(trial, {Split.TUNE: records})
         self.desk.keep_seconds()
         self.desk.listener.trial(trial)
@@ -310,7 +359,7 @@ class Session:
 
     @cached_property
     def _estimator(self) -> Estimator:
-        return Estimator(self.space, self.costs())
+        return Estimator(self.space, self.costs)
 
     def objective_of(self, trial: Trial, latency: Latency | None) -> float | None:
         """The weighted cost of a trial with this latency, relative to fp32."""
@@ -327,7 +376,7 @@ class Session:
         return Quantity.MEMORY in self.judge.objective.quantities
 
     def _judged(
-        self, trial: Trial, answer: Answer, before: Mapping[str, Records], wanted: int
+        self, trial: Trial, answer: Answer, before: Mapping[str, Records], wanted: int, *, stops: bool
     ) -> tuple[Trial, Mapping[str, Records]]:
         if isinstance(answer, Failure):
             state = TrialState.CRASHED if answer.kind is FailureKind.CRASH else TrialState.FAILED
@@ -337,14 +386,21 @@ class Session:
         for metric in (c.metric for c in self.judge.criteria):
             parts = [part[metric] for part in (before, answer.records) if metric in part]
             records[metric] = parts[0] if len(parts) == 1 else Records.concatenate(parts)
+        every, reference = self.description.samples[Split.TUNE], self.baseline_records[Split.TUNE]
+        seen = min(wanted, *(len(r) for r in records.values()))
+        used = {metric: r.first(seen) for metric, r in records.items()}
         try:
-            used = {metric: r.first(wanted) for metric, r in records.items()}
-            scores = self.judge.scores(used, self.baseline_records[Split.TUNE])
+            decision = self.judge.decision(used, reference) if stops and seen < every else None
+            if decision is not None:
+                scores = self.judge.decided_scores(decision, used, reference)
+            else:
+                scores = self.judge.scores(used, reference)
         except EvaluationError as error:
             failure = Failure(FailureKind.NOT_FINITE, str(error))
             return trial.with_(state=TrialState.FAILED, failure=failure, latency=None), {}
         latency = answer.latency or trial.latency
-        if latency is None and answer.reference and trial.proposal.latency is not LatencyEffort.NONE:
+        broken = decision is not None and not decision.kept
+        if latency is None and (answer.reference or broken) and trial.proposal.latency is not LatencyEffort.NONE:
             latency = self._estimator.estimate(trial.plan, self.baseline, self.ledger.finished)
         judged = trial.with_(
             state=TrialState.COMPLETE,
@@ -353,8 +409,10 @@ class Session:
             size_bytes=answer.size_bytes,
             seconds=answer.seconds,
             realized=answer.realized,
-            full=wanted >= self.description.samples[Split.TUNE],
+            full=seen >= every,
+            decided=decision is not None,
+            divergence=answer.divergence if answer.divergence is not None else trial.divergence,
             reference=answer.reference,
-            memory_bytes=self.desk.peak_memory(trial.plan) if self._memory_counts else None,
+            memory_bytes=self.desk.peak_memory(trial.plan) if self._memory_counts and not broken else None,
         )
         return judged.with_(objective=self.objective_of(judged, judged.latency)), records

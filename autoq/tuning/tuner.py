@@ -12,7 +12,7 @@ from autoq.core.budget import Budget
 from autoq.core.capability import CapabilityTable
 from autoq.core.errors import AutoqError, RunnerError, StoppedByUserError, StoreError
 from autoq.core.inquiry import Inquiry
-from autoq.core.plan import FP32_PLAN, Done, Wait
+from autoq.core.plan import FP32_PLAN, Done, Proposal, Wait
 from autoq.core.runner import TrialRunner
 from autoq.core.space import Space
 from autoq.core.strategy import Strategy, StrategyFactory
@@ -21,16 +21,22 @@ from autoq.core.trial import Failure, Trial
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.deployment.gate import DeploymentSettings, deploy
-from autoq.tuning.finish import choose_finalist, exportable, held_out_of, memory_of
+from autoq.tuning.finish import SCORED_IN_FULL, choose_finalist, exportable, held_out_of, memory_of
 from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
 from autoq.tuning.outcome import STOPPED, TuningListener, TuningOutcome
+from autoq.tuning.recall import is_better, recall
 from autoq.tuning.rivals import rivals
 from autoq.tuning.session import Desk, Session, Stopped, score_baseline
 
 _RIVALS_SHARE = 0.5
 """Of the time a job has, after which no further rival is begun: the search needs the rest."""
+
+_SENSING_SECONDS = 60.0
+"""A question of a strategy about single ops may take so long at most, and of a limited time this share."""
+
+_SENSING_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,18 @@ class Tuner:
                 raise RunnerError(
                     f"calibration failed: {answer.message}", hint="raise runner.memory or runner.timeout of the job"
                 )
-        return Session(desk, description, space, ledger, judge, baseline, records, notes=list(description.notes))
+        limit = settings.budget.timeout
+        return Session(
+            desk,
+            description,
+            space,
+            ledger,
+            judge,
+            baseline,
+            records,
+            sensing_seconds=_SENSING_SECONDS if limit is None else min(_SENSING_SECONDS, _SENSING_SHARE * limit),
+            notes=list(description.notes),
+        )
 
     def _require_same_evidence(self, evidence: str) -> None:
         """What was measured of another model or on other data must not be mixed with what is measured now."""
@@ -155,11 +172,11 @@ class Tuner:
             found = self._try_rivals(session, before)
             with desk.phase("search"):
                 strategy = settings.make_strategy(
-                    session.space, session.costs(), settings.seed, **settings.strategy_options
+                    session.space, session.costs, settings.seed, **settings.strategy_options
                 )
                 for known in (session.baseline, *found):
                     strategy.tell(known)
-                told, passed = 0, False
+                told, passed = 0, any(self._passes(session, t) for t in recall(session))
                 while True:
                     reason = settings.budget.spent(told, before + time.monotonic() - started, passed)
                     if reason is not None:
@@ -175,9 +192,17 @@ class Tuner:
                     trial = session.trial(asked)
                     strategy.tell(trial)
                     told += 1
-                    passed = passed or (trial.accepted and trial.objective is not None and trial.objective < 1)
+                    passed = passed or self._passes(session, trial)
         except Stopped:
             return strategy, STOPPED
+
+    def _passes(self, session: Session, trial: Trial) -> bool:
+        """Whether a trial may end a search for the first that passes: then it is scored in full at once."""
+        if not self._settings.budget.first_pass or not is_better(trial):
+            return False
+        if not trial.full and not trial.reference:
+            trial = session.trial(Proposal(trial.plan, note=SCORED_IN_FULL, exact=True))
+        return is_better(trial)
 
     def _try_rivals(self, session: Session, before: float) -> list[Trial]:
         """What needs no quantization, in half of the time at most; such trials do not count as trials of the search."""
@@ -234,4 +259,6 @@ class Tuner:
             model_folder=folder.model,
             attempt_folder=folder.attempt if attempt is not None else None,
             deployment=deployment,
+            costs=session.costs if strategy is not None else None,
+            findings=tuple(session.answered),
         )

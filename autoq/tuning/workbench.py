@@ -40,6 +40,8 @@ from autoq.core.task import (
     Progress,
     Save,
     Saved,
+    Sense,
+    Sensed,
     Split,
     Task,
 )
@@ -54,6 +56,8 @@ from autoq.tuning.instances import measure_instances
 from autoq.tuning.latency_settings import LatencySettings
 from autoq.tuning.memory import measure_memory
 from autoq.tuning.scorer import OnProgress, Scorer, told_as
+from autoq.tuning.sensing import Lab, sense
+from autoq.tuning.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,13 @@ class JobData:
         scorer: Scores candidates.
         calibration: Samples that fix ranges; None when nothing static is tuned.
         latency: Samples that latency is measured with.
+        shuffled: Whether the tune split comes in random order.
     """
 
     scorer: Scorer
     calibration: DataSource | None
     latency: DataSource | None
+    shuffled: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class Workbench:
             batch_size=setup.latency.batch_size,
             environment=describe_environment(setup.options.threads),
             notes=usability.notes,
+            shuffled=self._data.shuffled,
         )
 
     def handle(self, task: Task, progress: ProgressListener) -> Answer:
@@ -147,6 +154,8 @@ class Workbench:
                 return self._guarded(None, lambda: self._measure_memory(task.plan, progress))
             case Profile():
                 return self._guarded(None, lambda: self._profile(task.plan))
+            case Sense():
+                return self._guarded(None, lambda: self._sense(task, progress))
             case Save():
                 return self._guarded(None, lambda: self._save(task, progress))
             case _:
@@ -271,15 +280,17 @@ class Workbench:
         if known is None and (compiled := compile_seconds(searched)) is not None:
             seconds["compile"] = compiled
         ready = time.perf_counter()
+        watch = self._watch(task)
         report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
         records: Mapping[str, Records] = {}
         if task.stop > task.start:
             with told_as(f"evaluation data ({task.split.replace('_', '-')} split)"):
                 scored_form = candidate if task.deployed else searched
-                records = self._data.scorer.score(scored_form, task.split, task.start, task.stop, report)
+                scorer = self._data.scorer
+                records = scorer.score(scored_form, task.split, task.start, task.stop, report, watch)
         scored = time.perf_counter()
         latency = None
-        if task.latency is not LatencyEffort.NONE:
+        if task.latency is not LatencyEffort.NONE and not (watch.broken and task.spare_broken):
             (latency,) = self._latencies((task.plan,), task.latency, progress)
         measured = time.perf_counter()
         return Evaluated(
@@ -289,7 +300,12 @@ class Workbench:
             realized=candidate.realized,
             latency=latency,
             reference=compiles and not task.deployed,
+            divergence=watch.divergence,
         )
+
+    def _watch(self, task: Evaluate) -> Watch:
+        compared = task.split is Split.TUNE and task.start == 0 and task.stop > 0 and not task.plan.is_baseline
+        return self._data.scorer.watch(task.rule, (lambda: self._candidates.of(FP32_PLAN)) if compared else None)
 
     # -- speed and memory --------------------------------------------------------------------------------------
 
@@ -360,6 +376,39 @@ class Workbench:
     def _profile(self, plan: Plan) -> Profiled:
         costs = self._adaptor.profile(self._candidates.of(plan), self._inputs())
         return Profiled(costs.seconds, costs.overhead)
+
+    # -- sensing -----------------------------------------------------------------------------------------------
+
+    def _sense(self, task: Sense, progress: ProgressListener) -> Sensed:
+        source = self._data.calibration or self._data.latency
+        if source is None:
+            return Sensed({}, "there are no samples to measure with")
+        if self._calibration is None and self._data.calibration is not None:
+            self._calibrate(progress)
+        identity = digest_of(
+            {
+                "model": self._model.fingerprint,
+                "data": source.fingerprint,
+                "calibration": self._calibration.digest if self._calibration is not None else None,
+                "versions": {**versions(), **self._adaptor.usability().versions},
+                "processor": processor(),
+            }
+        )
+        return sense(
+            Lab(
+                self._adaptor,
+                self._model,
+                self._calibration,
+                self._build,
+                source,
+                self._setup.options,
+                self._setup.seed,
+                self._setup.cache,
+                identity,
+            ),
+            task,
+            progress,
+        )
 
     # -- saving ------------------------------------------------------------------------------------------------
 
