@@ -49,6 +49,7 @@ class Chain:
         shapes: Their shapes for inputs of the expected size; empty for one segment, whatever its size.
         budget: Bytes of observed tensors that one segment may make; one node may exceed it.
         threads: Intra-op threads.
+        disabled: Names of optimizers to leave out.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Chain:
         shapes: Mapping[str, Sequence[int]],
         budget: int,
         threads: int | None,
+        disabled: tuple[str, ...] = (),
     ) -> None:
         self._observed = frozenset(observed)
         self.segments = split(graph, observed, {n: nbytes(graph, n, s) for n, s in shapes.items()}, budget)
@@ -65,7 +67,8 @@ class Chain:
         self._read: list[frozenset[str]] = []
         for segment in self.segments:
             proto = extract(graph, segment, shapes)
-            settings = SessionSettings(threads=threads, folder=graph.folder, arena=len(self.segments) == 1)
+            alone = len(self.segments) == 1
+            settings = SessionSettings(threads=threads, folder=graph.folder, disabled=disabled, arena=alone)
             self._sessions.append(make_session(proto.SerializeToString(), settings))
             self._read.append(frozenset(i.name for i in proto.graph.input))
 

@@ -1,7 +1,7 @@
 """The error each op makes by itself: every quantized op runs twice, in float and on a quantized twin.
 
 The twin reads what the float model computes, and only the error reads the twin, so that no error reaches another op.
-Float model, twins and sums are one graph: a session hands out two numbers per op and batch.
+Float model, twins and sums are one graph, of which only two numbers per op and batch come out.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from autoq.adaptors.onnxrt.calibrator_segments import Segment, extract
+from autoq.adaptors.onnxrt.calibrator_segments import Chain, measure_shapes
 from autoq.adaptors.onnxrt.candidate import feed
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.model import OnnxModel
-from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason
+from autoq.adaptors.onnxrt.session import reason
 from autoq.calibration.output_error import OutputErrors
 from autoq.core.adaptor import RunOptions
-from autoq.core.batch import Batch
+from autoq.core.batch import Array, Batch
 from autoq.core.errors import AutoqError, DataError
 from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
@@ -29,6 +29,9 @@ Build = Callable[[OnnxModel, Plan, Calibration | None], ModelProto]
 
 Moves = Callable[[Fusion, int], bool]
 """Whether a node only moves values, so that a builder may quantize what it reads instead of what it gives."""
+
+# Bytes of float outputs compared in one session. Beyond, the graph is cut, which takes less memory and more time.
+_BUDGET = 256 << 20
 
 _TWIN = "autoq_twin"
 _ENERGY, _DIFFERENCE, _ERROR = "autoq_energy/", "autoq_difference/", "autoq_error/"
@@ -69,19 +72,15 @@ def local_errors(
     errors = OutputErrors()
     if not twins.outputs:
         return errors.relative()
-    built = build(twins.model, twins.plan, twins.calibration)
-    proto = _summed(built, twins.model.graph, twins.outputs)
-    session = make_session(
-        proto.SerializeToString(),
-        SessionSettings(threads=options.threads, folder=model.folder, disabled=_DISABLED),
-    )
-    del built, proto
-    read = [i.name for i in session.get_inputs()]
-    names = [prefix + op for op in twins.outputs for prefix in (_ERROR, _ENERGY)]
+    graph = _summed(build(twins.model, twins.plan, twins.calibration), model, twins.outputs)
+    chain: Chain | None = None
     for batch in batches:
         fed = feed(batch.inputs, model.inputs)
+        sums: dict[str, float] = {}
         try:
-            sums = session.run(names, {name: fed[name] for name in read})
+            chain = chain or _chain(graph, model, twins.outputs, fed, options)
+            for part in chain.run(fed):
+                sums |= {name: float(value) for name, value in part.items()}
         except AutoqError:
             raise
         except Exception as error:
@@ -89,8 +88,8 @@ def local_errors(
                 f"the model fails on the calibration data: {reason(error)}",
                 hint="check the shapes and the preprocessing of the calibration data",
             ) from error
-        for number, op in enumerate(twins.outputs):
-            errors.add(op, float(sums[2 * number]), float(sums[2 * number + 1]))
+        for op in twins.outputs:
+            errors.add(op, sums[_ERROR + op], sums[_ENERGY + op])
     return errors.relative()
 
 
@@ -194,8 +193,8 @@ class _Copier:
         return len(self._nodes) - 1
 
 
-def _summed(built: ModelProto, graph: Graph, outputs: Mapping[str, tuple[str, str]]) -> ModelProto:
-    """The built model with sums as its only outputs, its nodes in an order in which little is alive at once."""
+def _summed(built: ModelProto, model: OnnxModel, outputs: Mapping[str, tuple[str, str]]) -> Graph:
+    """The built model with sums behind each pair of outputs, every twin next to its original."""
     nodes = list(built.graph.node)
     for op, (own, twin) in outputs.items():
         nodes += [
@@ -203,10 +202,44 @@ def _summed(built: ModelProto, graph: Graph, outputs: Mapping[str, tuple[str, st
             helper.make_node("ReduceSumSquare", [_DIFFERENCE + op], [_ERROR + op], name=_ERROR + op, keepdims=0),
             helper.make_node("ReduceSumSquare", [own], [_ENERGY + op], name=_ENERGY + op, keepdims=0),
         ]
+    ordered = _early(nodes, len(model.graph.nodes))
     built.graph.ClearField("node")
-    built.graph.node.extend(nodes)
-    built.graph.ClearField("output")
-    names = tuple(prefix + op for op in outputs for prefix in (_ERROR, _ENERGY))
-    summed = Graph(built, graph.folder, graph.types)
-    # Without what stands behind the last quantized op.
-    return extract(summed, Segment(0, len(nodes), names), {})
+    built.graph.node.extend(ordered)
+    types = {**model.graph.types, **{_twin(name): kind for name, kind in model.graph.types.items()}}
+    return Graph(built, model.graph.folder, types)
+
+
+def _early(nodes: Sequence[NodeProto], originals: int) -> list[NodeProto]:
+    """Nodes in an order in which each that is added behind the originals runs as soon as it can.
+
+    What reads constants only runs right before its first reader.
+    """
+    made: dict[str, int] = {}
+    places: list[int] = []
+    for index, node in enumerate(nodes):
+        place = index if index < originals else max((made.get(name, -1) for name in node.input), default=-1)
+        places.append(place)
+        made.update(dict.fromkeys(node.output, place))
+    first: dict[str, int] = {}
+    for index in range(len(nodes) - 1, -1, -1):
+        node = nodes[index]
+        if places[index] < 0:
+            places[index] = min((first[name] for name in node.output if name in first), default=len(nodes))
+        for name in node.input:
+            first[name] = min(places[index], first.get(name, len(nodes)))
+    return [nodes[index] for index in sorted(range(len(nodes)), key=lambda i: (places[i], i))]
+
+
+def _chain(
+    graph: Graph,
+    model: OnnxModel,
+    outputs: Mapping[str, tuple[str, str]],
+    fed: Mapping[str, Array],
+    options: RunOptions,
+) -> Chain:
+    """Sessions that hold the tensors of few ops at once; a sum weighs as much as the output it is taken of."""
+    observed = [op_output for op_output, _ in outputs.values()]
+    shapes = measure_shapes(model.graph, observed, fed, options.threads)
+    names = [prefix + op for op in outputs for prefix in (_ERROR, _ENERGY)]
+    weights = {_ERROR + op: shapes[own] for op, (own, _) in outputs.items()}
+    return Chain(graph, names, weights, _BUDGET, options.threads, _DISABLED)

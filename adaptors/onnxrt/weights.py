@@ -11,7 +11,6 @@ from autoq.calibration.grid import SMALLEST_SCALE
 from autoq.calibration.thresholds import quantize_weight, weight_scales
 from autoq.core.precision import Granularity, TensorQuant
 
-
 # The kernels add products to the bias without checking for overflow: half of int32 is left for up to 33,000 of them.
 _LARGEST_BIAS = 2.0**30
 
