@@ -1,0 +1,119 @@
+"""The results as Markdown, and their place in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.peers.cells import CellResult
+from benchmarks.peers.environments import REPOSITORY
+from benchmarks.peers.tasks import TASKS
+from benchmarks.peers.tools import TOOLS
+
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+BEGIN = "<!-- peers: written by `python -m benchmarks.peers table --write` -->"
+END = "<!-- end of peers -->"
+
+_COLUMNS = (
+    "limit",
+    "tool",
+    "its answer",
+    "loss, tune",
+    "loss, held out",
+    "latency / fp32",
+    "seconds",
+    "fp32 evaluations",
+    "evaluations",
+    "samples",
+    "peak MB",
+)
+
+_LEGEND = """\
+**Its answer**: *accepted* and *not accepted* are the tool's own words; *kept* and *broken* are the judge's, who scores
+every model again in the runtime it is for (ONNX Runtime, or OpenVINO where the tool's name says so). *Attempt* is the
+best model a search had scored when its time was up: the tool hands over nothing, the user keeps fp32. **Latency**: at
+the task's batch size, one thread, interleaved with fp32 in the same runtime, with the 95 % interval. **Seconds**: the
+whole search, without imports. **fp32 evaluations**: the same time divided by one full fp32 evaluation on the tune
+samples, measured in the same process just before. **Evaluations** and **samples** count every call, fp32's included;
+autoq's also count the held-out verdict. Everything of a cell runs on one core."""
+
+
+def markdown(results: Iterable[CellResult]) -> str:
+    """Every task with a result: its limits and tools in a fixed order."""
+    found = sorted(results, key=_order)
+    parts = [_conditions(found)] if found else []
+    for name, source in TASKS.items():
+        rows = [_row(result) for result in found if result.cell.task == name]
+        if rows:
+            parts.append(f"### {source.title}\n\n{source.about}\n\n{_table(rows)}")
+    return "\n\n".join(parts)
+
+
+def write_section(results: Sequence[CellResult], page: Path = PAGE) -> Path:
+    """Put the tables between their marks on the page; the marks are added at its end if they are missing."""
+    text = page.read_text(encoding="utf-8")
+    section = f"{BEGIN}\n\n## Beside other tools: `make peers`\n\n{_LEGEND}\n\n{markdown(results)}\n\n{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2].removeprefix("\n") if begin else ""
+    head = before.rstrip("\n") + "\n\n"
+    page.write_text(head + section + (f"\n{after.lstrip()}" if after.strip() else ""), encoding="utf-8")
+    return page
+
+
+def _order(result: CellResult) -> tuple[int, float, int]:
+    cell = result.cell
+    return list(TASKS).index(cell.task), -cell.limit, list(TOOLS).index(cell.tool)
+
+
+def _conditions(results: Sequence[CellResult]) -> str:
+    machine = results[-1].environment.get("machine", {})
+    versions: dict[str, set[str]] = {}
+    for result in results:
+        for package, version in result.environment.get("versions", {}).items():
+            versions.setdefault(package, set()).add(version)
+    listed = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
+    limits = " and ".join(sorted({f"{result.timeout:.0f}" for result in results}))
+    cpu = machine.get("cpu") or machine.get("processor") or "unknown processor"
+    return f"{cpu}; {listed}. Time limit of a search: {limits} s. The judge runs in autoq's environment."
+
+
+def _row(result: CellResult) -> list[str]:
+    judged = result.judged
+    cells = [f"{100 * result.cell.limit:g} %", TOOLS[result.cell.tool].title, _answer(result)]
+    if judged is None:
+        cells += ["–", "–", "–"]
+    else:
+        shown = "1" if result.answer == "fp32" else f"{judged.latency:.2f} [{judged.low:.2f}, {judged.high:.2f}]"
+        cells += [_percent(judged.tune_loss), _percent(judged.held_out_loss), shown]
+    many = "–" if math.isnan(result.in_evaluations) else f"{result.in_evaluations:.1f}"
+    return [
+        *cells,
+        f"{result.seconds:.0f}",
+        many,
+        f"{result.evaluations:,}",
+        f"{result.samples:,}",
+        f"{result.peak_rss_mb:,}",
+    ]
+
+
+def _answer(result: CellResult) -> str:
+    if result.answer == "fp32":
+        return "fp32 stays"
+    said = {True: "accepted", False: "not accepted", None: "no promise"}[result.accepted]
+    if result.judged is None:
+        why = "" if result.status == "finished" else f": {result.status}"
+        return f"nothing{why}"
+    verdict = "kept" if result.judged.keeps else "broken"
+    if result.answer == "attempt":
+        return f"attempt, {verdict}: {result.status}"
+    return f"{said}, {verdict}"
+
+
+def _percent(loss: float) -> str:
+    return f"{100 * loss:.1f} %"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
