@@ -7,6 +7,7 @@ without replacement). Whoever bets against a true hypothesis multiplies his capi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,55 +17,79 @@ from autoq.evaluation.metrics.base import Floats
 _FUZZ = 1e-12
 """Share of the values' range that is rounding."""
 
+_WORTHWHILE = 75.0
+_LARGEST = 32.0
+
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """Gamblers with fixed strategies who share one capital.
+class Bets:
+    """Gamblers with fixed strategies who share one capital, so that one of them suits whatever the candidate is.
+
+    Halving a bet from one to the next costs little against the best in hindsight. Neither depends on the limit, so
+    that what is accepted at one limit is accepted at any larger one.
 
     Attributes:
-        fractions: ``[bets]`` in (0, 1]; which share of the capital each puts at stake: at 1 the worst outcome ruins.
-        weights: ``[bets]``, the capital each starts with; the sum is 1.
+        sizes: ``[bets]``, capital won per unit of difference and unit of capital; what would risk more than
+            everything is cut down to everything, as infinity always is.
+        shares: ``[bets]`` of the capital at the start; the sum is 1.
     """
 
-    fractions: Floats
-    weights: Floats
+    sizes: Floats
+    shares: Floats
+
+    @classmethod
+    def on_small(cls, upper: float, scale: float, population: int) -> Bets:
+        """Bets that the loss is small, where a drop is at most `upper`, in a range of `scale`.
+
+        With no difference in sight the best is to risk everything, and that is what good candidates look like: it
+        has three times the share of any other bet.
+        """
+        less = _halved(0.5 / upper, scale, population) if upper > 0 else []
+        sizes, shares = np.array([math.inf, *less]), np.array([3.0, *(1.0 for _ in less)])
+        return cls(sizes, shares / shares.sum())
+
+    @classmethod
+    def on_large(cls, scale: float, population: int) -> Bets:
+        """Bets that the loss is large: from broken candidates to such as lose little more than allowed."""
+        sizes = np.array(_halved(_LARGEST / scale, scale, population))
+        return cls(sizes, np.full(len(sizes), 1 / len(sizes)))
 
 
-def _mixture(fractions: list[float], weights: list[float]) -> Mixture:
-    shares = np.array(weights)
-    return Mixture(np.array(fractions), shares / shares.sum())
+def _halved(first: float, scale: float, population: int) -> list[float]:
+    """Sizes from `first` down to the smallest that can win much among so many samples, at least `first`.
 
-
-SMALL_LOSS = _mixture([1.0, 0.75, 0.5, 0.3, 0.15, 0.07], [6, 2, 2, 1, 1, 1])
-"""Bets that the loss is below the limit. With no difference in sight the best stake is everything, so that bet is
-given the most; the others allow for the differences of a candidate that loses almost what it may."""
-
-LARGE_LOSS = _mixture([0.5**i for i in range(10)], [1.0] * 10)
-"""Bets that the loss is above the limit: from broken (everything at stake) to hardly worse than allowed (1/512)."""
+    The best bet on a difference that N samples can just tell is of the order of
+    ``sqrt(2 ln(1 / error) / (N variance))`` (Waudby-Smith and Ramdas 2020, section 3.3).
+    """
+    sizes = [first]
+    while sizes[-1] / 2 >= math.sqrt(_WORTHWHILE / population) / scale:
+        sizes.append(sizes[-1] / 2)
+    return sizes
 
 
 class Capital:
     """Evidence that the mean of the whole population exceeds `mean`, sample by sample.
 
     The hypothesis to refute is "the mean is at most `mean`". If it held, the mean of what is still to come would be
-    at most ``m_t = (N mean - sum of the seen) / (N - t)``. Each bet of fraction c multiplies its capital by
-    ``1 + c (x_t - m_t) / (m_t - lower)``, which is never negative, and on average at most 1 under the hypothesis.
+    at most ``m_t = (N mean - sum of the seen) / (N - t)``. A bet of size b multiplies its capital by
+    ``1 + min(b, 1 / (m_t - lower)) (x_t - m_t)``, which is never negative, and on average at most 1 under the
+    hypothesis. The capital falls as `mean` grows.
 
     Args:
         mean: The hypothesis.
         lower: No value is smaller.
         scale: The values' range, to tell rounding from differences.
         population: Number of values in all, N.
-        mixture: The bets.
+        bets: How much is bet.
     """
 
-    def __init__(self, mean: float, lower: float, scale: float, population: int, mixture: Mixture) -> None:
+    def __init__(self, mean: float, lower: float, scale: float, population: int, bets: Bets) -> None:
         self._mean = mean
         self._lower = lower
         self._fuzz = _FUZZ * scale
         self._population = population
-        self._fractions = mixture.fractions
-        self._logs: Floats = np.log(mixture.weights)
+        self._bets = bets.sizes
+        self._logs: Floats = np.log(bets.shares)
         self._seen = 0
         self._sum = 0.0
         self._refuted = False
@@ -84,9 +109,10 @@ class Capital:
         nothing = gaps <= self._fuzz
         refuted = (gaps < -self._fuzz) | (nothing & (above > self._fuzz))
         # Where the hypothesis leaves no room above the lower end and the value is there, nothing is learned.
-        payoffs = np.where(nothing, 1.0, above / np.where(nothing, 1.0, gaps))
+        room = np.where(nothing, 1.0, gaps)[:, None]
+        payoffs = np.where(nothing, 0.0, above / room[:, 0] - 1.0)[:, None]
         with np.errstate(divide="ignore"):
-            growth = np.log1p(self._fractions * (payoffs[:, None] - 1.0))
+            growth = np.log1p(np.minimum(self._bets * room, 1.0) * payoffs)
         paths = np.cumsum(np.concatenate([self._logs[None], growth]), axis=0)[1:]
         self._logs, self._sum, self._seen = paths[-1], float(sums[-1]), self._seen + len(values)
         capital = _log_sum_exp(paths)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from autoq.evaluation.metrics.base import Floats
-from autoq.evaluation.sequential.betting import LARGE_LOSS, SMALL_LOSS, Capital, Mixture
+from autoq.evaluation.sequential.betting import Capital
 from autoq.evaluation.sequential.drops import Drops
 
 _HALVINGS = 24
@@ -32,17 +32,16 @@ def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[
     """
     if np.isnan(drops).any():
         return -math.inf, math.inf
-    count, scale, seen = known.population, known.upper - known.lower, len(drops)
+    count, seen = known.population, len(drops)
     least = (float(drops.sum()) + float(known.rest_low[seen])) / count
     most = (float(drops.sum()) + float(known.rest_high[seen])) / count
     evidence = math.log(2 / (1 - confidence))
 
-    def is_refuted(values: Floats, lower: float, mixture: Mixture, mean: float) -> bool:
-        capital = Capital(mean, lower, scale, count, mixture).add(values)
-        return bool(len(capital)) and float(capital.max()) >= evidence
+    def is_refuted(capital: Capital, values: Floats) -> bool:
+        return bool(seen) and float(capital.add(values).max()) >= evidence
 
-    low = _last_refuted(lambda mean: is_refuted(drops, known.lower, LARGE_LOSS, mean), least, most)
-    high = -_last_refuted(lambda mean: is_refuted(-drops, -known.upper, SMALL_LOSS, mean), -most, -least)
+    low = _last_refuted(lambda mean: is_refuted(known.bet_on_large(mean), drops), least, most)
+    high = -_last_refuted(lambda gain: is_refuted(known.bet_on_small(-gain), -drops), -most, -least)
     return low, high
 
 

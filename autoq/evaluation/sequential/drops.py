@@ -12,6 +12,7 @@ from autoq.core.errors import DataError, EvaluationError
 from autoq.core.records import Records
 from autoq.evaluation.metrics.base import Floats, Metric
 from autoq.evaluation.metrics.classification import Agreement
+from autoq.evaluation.sequential.betting import Bets, Capital
 
 _OUTSIDE = 1e-9
 """Share of its range that a score may lie outside of it by rounding."""
@@ -95,6 +96,17 @@ class Drops:
         shares = drops / self.step
         off = np.abs(shares - np.round(shares)) > _OUTSIDE
         return int(off.argmax()) if off.any() else None
+
+    def bet_on_small(self, mean: float) -> Capital:
+        """Evidence that the mean drop is below `mean`. It takes drops with their sign changed, as gains."""
+        scale = self.upper - self.lower
+        bets = Bets.on_small(self.upper, scale, self.population)
+        return Capital(-mean, -self.upper, scale, self.population, bets)
+
+    def bet_on_large(self, mean: float) -> Capital:
+        """Evidence that the mean drop is above `mean`. It takes drops."""
+        scale = self.upper - self.lower
+        return Capital(mean, self.lower, scale, self.population, Bets.on_large(scale, self.population))
 
     def loss(self, mean_drop: float) -> float:
         """The mean drop in the criterion's unit, against fp32's score of all samples."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from autoq.core.criterion import Guarantee
 from autoq.evaluation.metrics.base import Floats
-from autoq.evaluation.sequential.betting import LARGE_LOSS, SMALL_LOSS, Capital
 from autoq.evaluation.sequential.drops import Drops
 
 
@@ -50,13 +49,11 @@ class LossTest:
             self.rejected_at = len(self._seen) + 1
 
     def _begin(self, step: float | None) -> None:
-        drops, count = self._drops, self._drops.population
-        scale = drops.upper - drops.lower
+        count = self._drops.population
         self._step = step
-        self._limit = drops.thresholds(step)
-        # That the loss is small is that the gain is large: one test serves both, seen from either side.
-        self._small = Capital(-self._limit.beyond / count, -drops.upper, scale, count, SMALL_LOSS)
-        self._large = Capital(self._limit.within / count, drops.lower, scale, count, LARGE_LOSS)
+        self._limit = self._drops.thresholds(step)
+        self._small = self._drops.bet_on_small(self._limit.beyond / count)
+        self._large = self._drops.bet_on_large(self._limit.within / count)
 
     def _take(self, drops: Floats) -> None:
         off = self._drops.first_off_step(drops) if self._step is not None else None
