@@ -86,6 +86,14 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
 
 STRATEGIES: Mapping[str, StrategyEntry] = {
     "basic": StrategyEntry("autoq.strategies.basic:Basic", "fully quantized, then fallback in regions by impact"),
+    "conservative": StrategyEntry(
+        "autoq.strategies.conservative:Conservative", "from fp32 up, every step within the limit"
+    ),
+    "mse": StrategyEntry("autoq.strategies.mse:Mse", "fallback by each op's own error on calibration data"),
+    "mse_v2": StrategyEntry(
+        "autoq.strategies.mse_v2:MseV2", "fallback by measured effect on the output, measured anew after each step"
+    ),
+    "hawq_v2": StrategyEntry("autoq.strategies.hawq_v2:HawqV2", "fallback by Hessian trace, PyTorch only"),
     "random": StrategyEntry("autoq.strategies.random:Random", "uniform over the space, never the same plan twice"),
     "bayesian": StrategyEntry(
         "autoq.strategies.bayesian:Bayesian", "cut points by sensitivity and position (Optuna), then refined op by op"

@@ -11,3 +11,23 @@ class TestRandom(StrategyContract):
 
 class TestExhaustive(StrategyContract):
     name = "exhaustive"
+
+
+class TestTpe(StrategyContract):
+    name = "tpe"
+
+
+class TestConservative(StrategyContract):
+    name = "conservative"
+
+
+class TestMse(StrategyContract):
+    name = "mse"
+
+
+class TestMseV2(StrategyContract):
+    name = "mse_v2"
+
+
+class TestHawqV2(StrategyContract):
+    name = "hawq_v2"
