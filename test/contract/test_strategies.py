@@ -31,3 +31,7 @@ class TestMseV2(StrategyContract):
 
 class TestHawqV2(StrategyContract):
     name = "hawq_v2"
+
+
+class TestIlp(StrategyContract):
+    name = "ilp"
