@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoq.core.task import Evaluate, Split
+from autoq.core.task import Evaluated
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.assemble import settings_of, workbench_of
@@ -37,11 +37,12 @@ class StopsAfter(SilentListener):
 
 
 class CountingRunner(InProcessRunner):
-    """Counts the tune samples it is asked to score."""
+    """Counts the tune samples it scores."""
 
     samples = 0
 
-    def submit(self, task):
-        if isinstance(task, Evaluate) and task.split is Split.TUNE:
-            self.samples += task.stop - task.start
-        return super().submit(task)
+    def collect(self, timeout=None):
+        outcome = super().collect(timeout)
+        if outcome is not None and isinstance(outcome.answer, Evaluated):
+            self.samples += max((len(r) for r in outcome.answer.records.values()), default=0)
+        return outcome

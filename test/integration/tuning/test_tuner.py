@@ -16,6 +16,7 @@ from autoq.store.repository import Store
 from autoq.testing.toy import best_plan
 from autoq.tuning.assemble import settings_of, workbench_of
 from autoq.tuning.outcome import SilentListener
+from autoq.tuning.recall import RECALLED
 from autoq.tuning.tuner import Tuner
 
 
@@ -129,13 +130,54 @@ def test_stop_before_the_baseline_says_so(tmp_path):
             tuner.run()
 
 
-def test_another_limit_answers_from_stored_trials(tmp_path):
-    model = toy_job.toy_chain((0.3, 0.01, 0.01, 0.01))
-    tune(toy_job.write_job(tmp_path, model))
-    job = toy_job.write_job(tmp_path, model, tuning__accuracy_criterion={"relative": 0.9})
+def run_again(job) -> tuple[TuningOutcome, CountingRunner]:
+    """Another job in the same workspace, and the runner that counts what it scores."""
     with Store.open(job.resolve("workspace")) as store:
         runner = CountingRunner(lambda: workbench_of(job))
         folder = JobFolder(store.workspace, store.create_job("toy", "other", {}).id)
-        outcome = Tuner(runner, store, folder.job_id, folder, settings_of(job), SilentListener()).run()
+        return Tuner(runner, store, folder.job_id, folder, settings_of(job), SilentListener()).run(), runner
+
+
+def test_another_limit_extends_stored_trials(tmp_path):
+    model = toy_job.toy_chain((0.3, 0.01, 0.01, 0.01))
+    tune(toy_job.write_job(tmp_path, model))
+    outcome, runner = run_again(toy_job.write_job(tmp_path, model, tuning__accuracy_criterion={"relative": 0.9}))
     assert outcome.best.plan == best_plan(model, 1.0)
+    # The fully quantized plan was given up after 10 of 120 samples; 80 are held out.
+    assert runner.samples <= 110 + 80
+
+
+def test_a_plan_that_keeps_the_new_limit_is_known_before_anything_is_run(tmp_path):
+    model = toy_job.toy_chain((0.3, 0.01, 0.01, 0.01))
+    first = tune(toy_job.write_job(tmp_path, model))
+    changed = toy_job.write_job(
+        tmp_path, model, tuning__accuracy_criterion={"relative": 0.02}, tuning__exit_policy={"max_trials": 1}
+    )
+    outcome, _ = run_again(changed)
+    assert outcome.trials[1].proposal.note.startswith(RECALLED)
+    assert outcome.best.plan == first.best.plan
+
+
+def test_the_same_job_again_scores_nothing(tmp_path):
+    model = toy_job.toy_chain()
+    first = tune(toy_job.write_job(tmp_path, model))
+    outcome, runner = run_again(toy_job.write_job(tmp_path, model))
     assert runner.samples == 0
+    searched = [t.plan for t in outcome.trials if not t.proposal.note.startswith(RECALLED)]
+    known = {t.plan for t in outcome.trials if t.proposal.note.startswith(RECALLED)}
+    assert [p for p in searched if p not in known] == [t.plan for t in first.trials if t.plan not in known]
+
+
+def test_trials_stop_when_they_are_decided(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain()))
+    early = [t for t in outcome.trials if t.decided]
+    assert early
+    assert all(t.samples < 120 and not t.full for t in early)
+    assert outcome.best.full
+
+
+def test_a_trial_that_is_broken_early_has_an_estimated_latency(tmp_path):
+    outcome = tune(toy_job.write_job(tmp_path, toy_job.toy_chain()))
+    broken = [t for t in outcome.trials if t.decided and not t.met][1:]
+    assert broken
+    assert all(t.latency.estimated for t in broken)
