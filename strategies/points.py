@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
-from autoq.core.plan import Proposal
+from autoq.core.plan import Plan, Proposal
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
@@ -78,11 +78,16 @@ class PointSearch(Sequential):
         """Try a plan, screened where that is worth it; a plan tried before is not tried again."""
         plan = self.space.plan(choices, recipes)
         whole = full or self.screen is None
-        known = self._seen.get((plan.digest, True)) or self._seen.get((plan.digest, whole)) or self._told(plan.digest)
+        known = self.seen(plan) if whole else self.seen(plan) or self._seen.get((plan.digest, False))
         if known is None:
             known = yield from tried(Proposal(plan, None if whole else self.screen, note=note))
             self._seen[plan.digest, known.full or whole] = known
         return Point(choices, known)
+
+    def seen(self, plan: Plan) -> Trial | None:
+        """The trial of a plan that was scored as a whole, or told as the baseline or a rival."""
+        told = (t for t in (self.baseline, *self.rivals) if t is not None and t.plan.digest == plan.digest)
+        return self._seen.get((plan.digest, True)) or next(told, None)
 
     def confirm(self, points: Iterable[Point], accepted: Point | None = None) -> Steps[Point | None]:
         """The fastest of the points that holds the limit on all samples and beats what is accepted, or None."""
@@ -158,11 +163,6 @@ class PointSearch(Sequential):
 
     def _other_recipes(self, point: Point) -> list[tuple[Recipe, ...]]:
         return [recipes for recipes in self.space.recipe_sets if recipes != point.recipes]
-
-    def _told(self, digest: str) -> Trial | None:
-        """The baseline or a rival, when a plan is one of them."""
-        known = (t for t in (self.baseline, *self.rivals) if t is not None and t.plan.digest == digest)
-        return next(known, None)
 
     def _default_screen(self) -> int | None:
         samples = self.costs.samples

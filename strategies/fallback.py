@@ -1,0 +1,272 @@
+"""Moves between float and quantized: what they win and cost, counted for units and for the boundaries between them.
+
+The error of a quantized op belongs in part to the tensors it shares with its neighbours: an op that runs in float
+between quantized neighbours still reads and writes quantized tensors, and pays for the conversions. So a unit's error
+counts as won in full only when its neighbours run in float, too, and every edge between a float and a quantized unit
+costs time. What follows prefers stretches to single units, unless a single one stands out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoq.core.space import Space
+from autoq.core.strategy import Costs
+from autoq.strategies.regions import by_type
+
+SHARED = 0.5
+"""Share of a unit's error that it has by the tensors it shares with its neighbours."""
+
+CONVERSION = 0.2
+"""Cost of one boundary, as a share of what quantizing a unit saves on average."""
+
+_CUTS = 64
+"""Places, evenly spaced, where stretches of a long network may begin and end."""
+
+_CHUNK = 256
+"""States that are evaluated at once."""
+
+_NEARLY = 0.8
+"""Share of the best rate from which on a move is as good as the best."""
+
+State = NDArray[np.bool_]
+"""``bool [units]``, in the order of ``space.units``: which units run in float."""
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """Units that change together, and what their change is believed to mean.
+
+    Attributes:
+        name: For the history.
+        members: ``intp [k]``, indices into ``space.units``.
+        error: Error won by float, or added by quantizing; in the unit of the errors given to `Moves`.
+        seconds: Seconds lost by float, or won by quantizing, conversions included.
+    """
+
+    name: str
+    members: NDArray[np.intp]
+    error: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Error per second: how good a move to float is, and how bad a move to quantized; infinite where it is free."""
+        if self.seconds <= 0:
+            return math.inf
+        return self.error / self.seconds
+
+
+class Moves:
+    """Values moves between float and quantized.
+
+    Ask and answer are in O(units + edges) for each stretch and single unit that is considered; there are at most some
+    2,000 stretches.
+
+    Args:
+        space: What is searched.
+        costs: Seconds by op.
+        errors: Error of each unit when it is quantized, by unit id, larger is worse; units that are missing, or whose
+            error is not a number, count as the median of the others.
+    """
+
+    def __init__(self, space: Space, costs: Costs, errors: Mapping[str, float]) -> None:
+        self.space = space
+        self.index = {u.id: i for i, u in enumerate(space.units)}
+        self.movable = np.array(
+            [i for i, u in enumerate(space.units) if u.is_quantizable and u.float_index is not None], np.intp
+        )
+        self.errors = _filled(np.array([errors.get(u.id, math.nan) for u in space.units]))
+        self.savings = np.array([costs.saving(u) for u in space.units])
+        positive = self.savings[self.movable][self.savings[self.movable] > 0]
+        self.conversion = CONVERSION * float(positive.mean()) if len(positive) else 0.0
+        self._from, self._to, self._ends = _edges(space, self.index)
+        count = len(space.units)
+        self._degree = np.bincount(self._from, minlength=count) + np.bincount(self._to, minlength=count) + self._ends
+        self._stretches = self._all_stretches()
+
+    def state(self, choices: Mapping[str, int]) -> State:
+        """Which units run in float under these choices."""
+        return np.array([u.precisions[choices.get(u.id, 0)].is_float for u in self.space.units], np.bool_)
+
+    def ids(self, members: Iterable[int]) -> frozenset[str]:
+        """Unit ids of indices."""
+        return frozenset(self.space.units[int(i)].id for i in members)
+
+    def to_float(self, state: State) -> list[Move]:
+        """Every single unit and stretch that is not float yet, best rate first."""
+        return sorted(self._moves(state, True), key=lambda m: (-m.rate, m.seconds, -len(m.members)))
+
+    def to_quantized(self, state: State) -> list[Move]:
+        """Every single unit and stretch that is not quantized yet and is believed to save time, lowest rate first."""
+        found = [m for m in self._moves(state, False) if m.seconds > 0]
+        return sorted(found, key=lambda m: (m.rate, -m.seconds))
+
+    def change(self, state: State, members: NDArray[np.intp], to_float: bool) -> tuple[float, float]:
+        """What moving these units means: error and seconds, of the same signs as those of `Move`."""
+        changed = state.copy()
+        changed[members] = to_float
+        error, seconds = self._values(np.stack([state, changed]))
+        sign = 1.0 if to_float else -1.0
+        return sign * float(error[1] - error[0]), sign * float(seconds[1] - seconds[0])
+
+    def correct(self, members: NDArray[np.intp], factor: float) -> None:
+        """Multiply the errors of units by what measuring them has shown."""
+        self.errors[members] *= factor
+
+    def greedy(self, state: State) -> list[NDArray[np.intp]]:
+        """Units to move to float, step by step, each step about the best rate given those before.
+
+        Rates are brought up to date only for what comes first, and what is then still nearly the best is taken.
+        """
+        state = state.copy()
+        moves = self.to_float(state)
+        heap = [(-m.rate, m.seconds, n) for n, m in enumerate(moves)]
+        heapq.heapify(heap)
+        steps: list[NDArray[np.intp]] = []
+        now = self._values(state[None])
+        while heap:
+            _, _, n = heapq.heappop(heap)
+            members = moves[n].members[~state[moves[n].members]]
+            if not len(members):
+                continue
+            after = state.copy()
+            after[members] = True
+            then = self._values(after[None])
+            move = Move("", members, float(then[0][0] - now[0][0]), float(then[1][0] - now[1][0]))
+            if heap and move.rate < _NEARLY * -heap[0][0]:
+                heapq.heappush(heap, (-move.rate, move.seconds, n))
+                continue
+            state, now = after, then
+            steps.append(members)
+        return steps
+
+    def _moves(self, state: State, to_float: bool) -> list[Move]:
+        free = self.movable[state[self.movable] != to_float]
+        errors, seconds = self._single(state, free)
+        units = self.space.units
+        found = [
+            Move(units[i].id, np.array([i], np.intp), float(e), float(s))
+            for i, e, s in zip(free, errors, seconds, strict=True)
+        ]
+        return found + self._stretch_moves(state, to_float)
+
+    def _single(self, state: State, units: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Error and seconds between quantized and float, of each unit alone while the others stay as they are."""
+        count = len(state)
+        by_float = state / self._degree * self.errors
+        near = np.bincount(self._from, state[self._to], count) + np.bincount(self._to, state[self._from], count)
+        near += self._ends
+        given = np.bincount(self._from, by_float[self._to], count) + np.bincount(self._to, by_float[self._from], count)
+        errors = self.errors * (1 - SHARED + SHARED * near / self._degree) + SHARED * given
+        seconds = self.savings + self.conversion * (self._degree - 2 * near)
+        return errors[units], seconds[units]
+
+    def _stretch_moves(self, state: State, to_float: bool) -> list[Move]:
+        names, masks = self._stretches
+        changed = masks & (state != to_float)
+        several = np.flatnonzero(changed.sum(axis=1) > 1)
+        _, first = np.unique(np.packbits(changed[several], axis=1), axis=0, return_index=True)
+        rows = several[np.sort(first)]
+        if not len(rows):
+            return []
+        after = masks[rows] | state if to_float else state & ~masks[rows]
+        error, seconds = self._values(after)
+        error_now, seconds_now = self._values(state[None])
+        sign = 1.0 if to_float else -1.0
+        return [
+            Move(names[row], np.flatnonzero(changed[row]), sign * float(e - error_now[0]), sign * float(s))
+            for row, e, s in zip(rows, error, seconds - seconds_now[0], strict=True)
+        ]
+
+    def _values(self, states: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Error won and seconds lost of states ``[m, units]`` against the state in which nothing is float."""
+        weight = self.errors / self._degree
+        pair = weight[self._from] + weight[self._to]
+        errors, seconds = [], []
+        for start in range(0, len(states), _CHUNK):
+            some = states[start : start + _CHUNK]
+            left, right = some[:, self._from], some[:, self._to]
+            own = some @ (self.errors * (1 - SHARED) + SHARED * weight * self._ends)  # its ends are always float
+            errors.append(own + SHARED * ((left & right) @ pair))
+            boundaries = (left ^ right).sum(axis=1) - some @ self._ends
+            seconds.append(some @ self.savings + self.conversion * boundaries)
+        return np.concatenate(errors), np.concatenate(seconds)
+
+    def _all_stretches(self) -> tuple[list[str], State]:
+        """Prefixes, suffixes and blocks of all scales, and op types; only of what may move."""
+        spans = _spans(len(self.movable))
+        types = by_type([self.space.units[i] for i in self.movable])
+        masks = np.zeros((len(spans) + len(types), len(self.space.units)), np.bool_)
+        for row, (start, stop) in enumerate(spans):
+            masks[row, self.movable[start:stop]] = True
+        for row, region in enumerate(types, len(spans)):
+            masks[row, [self.index[u] for u in region.units]] = True
+        return [*(_name(a, b, len(self.movable)) for a, b in spans), *(r.name for r in types)], masks
+
+
+def _edges(space: Space, index: Mapping[str, int]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Producers and consumers of the edges, and how often each unit meets the model's input or output.
+
+    Where the space knows no edges at all, units are taken for a chain.
+    """
+    pairs = [(index[a], index[b]) for a, b in space.edges] or [(i, i + 1) for i in range(len(index) - 1)]
+    sources = np.array([a for a, _ in pairs], np.intp)
+    targets = np.array([b for _, b in pairs], np.intp)
+    inward = np.bincount(targets, minlength=len(index)) == 0
+    outward = np.bincount(sources, minlength=len(index)) == 0
+    return sources, targets, inward.astype(np.intp) + outward.astype(np.intp)
+
+
+def _filled(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = errors[np.isfinite(errors)]
+    return np.where(np.isfinite(errors), errors, np.median(known) if len(known) else 1.0)
+
+
+def _spans(count: int) -> list[tuple[int, int]]:
+    """Half-overlapping blocks of 2, 4, 8 ... units, prefixes and suffixes; the whole is none of them."""
+    found: dict[tuple[int, int], None] = {}
+    grid = max(count // _CUTS, 1)
+    for n in range(grid, count, grid):
+        found[0, n] = None
+        found[count - n, count] = None
+    size = 2
+    while size < count:
+        for start in range(0, count - size + 1, max(size // 2, grid)):
+            found[start, start + size] = None
+        size *= 2
+    return [(a, b) for a, b in found if b - a > 1]
+
+
+def _name(start: int, stop: int, count: int) -> str:
+    if start == 0:
+        return f"first {stop} ops"
+    return f"last {stop - start} ops" if stop == count else f"ops {start + 1} to {stop}"
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Growing sets of units in float: rung k holds the steps up to the k-th.
+
+    Attributes:
+        name: What orders the steps, for the history.
+        steps: Indices into ``space.units`` that each step adds.
+        close: Whether a quantized unit alone between two float ones goes with them.
+    """
+
+    name: str
+    steps: Sequence[NDArray[np.intp]]
+    close: bool = False
+
+    def rung(self, count: int, order: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The units of the first `count` steps; `order` are the units that may move, in execution order."""
+        moved = np.isin(order, np.concatenate(self.steps[:count]))
+        if self.close and len(order) > 2:
+            moved[1:-1] |= moved[:-2] & moved[2:]
+        return order[moved]
