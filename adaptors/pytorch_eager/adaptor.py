@@ -15,7 +15,7 @@ from autoq.adaptors.pytorch.model import TorchModel, load
 from autoq.adaptors.pytorch.profile import profile_modules
 from autoq.adaptors.pytorch.support import told_as_trial
 from autoq.adaptors.pytorch.usability import usability
-from autoq.adaptors.pytorch_eager import calibrate
+from autoq.adaptors.pytorch_eager import calibrate, curvature, local_errors
 from autoq.adaptors.pytorch_eager.base import base_of
 from autoq.adaptors.pytorch_eager.build import build, realized
 from autoq.adaptors.pytorch_eager.capabilities import capability_table
@@ -66,6 +66,23 @@ class EagerAdaptor:
     ) -> Iterator[Mapping[str, Array]]:
         """Intermediate tensors, batch by batch."""
         return calibrate.observe(model, batches, tensors)
+
+    def local_errors(
+        self,
+        model: TorchModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """Relative squared error each op of a plan makes by itself; see `local_errors.local_errors`."""
+        return local_errors.local_errors(model, plan, calibration, batches, options)
+
+    def curvature(
+        self, model: TorchModel, plan: Plan, batches: Iterable[Batch], *, seed: int, draws: int, options: RunOptions
+    ) -> Mapping[str, float]:
+        """What rounding the weights of each op does to the output, to second order; see `pytorch.curvature`."""
+        return curvature.curvature(model, plan, batches, seed, draws, options)
 
     def apply(
         self, model: TorchModel, plan: Plan, calibration: Calibration | None, options: RunOptions

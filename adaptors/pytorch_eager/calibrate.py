@@ -35,7 +35,7 @@ def collect(model: TorchModel, batches: Iterable[Batch], needs: Needs) -> Calibr
     with _Watched(base, {name: taking(name) for name in needs.tensors}):
         for batch in batches:
             samples += batch.samples
-            _run(model, base.module, batch)
+            run(model, base.module, batch)
     return calibration_of(collectors, samples, model.fingerprint)
 
 
@@ -58,7 +58,7 @@ def observe(model: TorchModel, batches: Iterable[Batch], tensors: Sequence[str])
             return keep
 
         with _Watched(base, {name: keeping(name) for name in tensors}):
-            _run(model, base.module, batch)
+            run(model, base.module, batch)
         yield {name: found[name] for name in tensors}
 
 
@@ -83,7 +83,12 @@ class _Watched:
             handle.remove()
 
 
-def _run(model: TorchModel, module: nn.Module, batch: Batch) -> None:
+def run(model: TorchModel, module: nn.Module, batch: Batch) -> None:
+    """Run a module on one batch, threads as they are.
+
+    Raises:
+        DataError: It fails.
+    """
     args, kwargs = model.signature.bind(batch.inputs)
     try:
         with running():

@@ -15,6 +15,7 @@ from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.model import TorchModel
 from autoq.adaptors.pytorch.support import told_as_trial
 from autoq.adaptors.pytorch.usability import usability
+from autoq.adaptors.pytorch_fx import curvature, local_errors
 from autoq.adaptors.pytorch_fx import observe as observation
 from autoq.adaptors.pytorch_fx.build import build
 from autoq.adaptors.pytorch_fx.candidate import FxCandidate, fx_candidate
@@ -85,6 +86,23 @@ class FxAdaptor:
         if isinstance(candidate, TorchCandidate) and candidate.plan.is_baseline and candidate.model is not None:
             return profile(candidate, self.graph(candidate.model).fused, inputs)
         raise UnsupportedError("only a candidate built from a plan can be profiled by op")
+
+    def local_errors(
+        self,
+        model: TorchModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """Relative squared error each op of a plan makes by itself; see `local_errors.local_errors`."""
+        return local_errors.local_errors(model, self.graph(model), plan, calibration, batches, options)
+
+    def curvature(
+        self, model: TorchModel, plan: Plan, batches: Iterable[Batch], *, seed: int, draws: int, options: RunOptions
+    ) -> Mapping[str, float]:
+        """What rounding the weights of each op does to the output, to second order; see `pytorch.curvature`."""
+        return curvature.curvature(model, self.graph(model), plan, batches, seed, draws, options)
 
     def apply(self, model: TorchModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
         """Build what a plan says; a plan without quantized ops is the user's module, as its recipes say.

@@ -12,7 +12,7 @@ from autoq.adaptors.pytorch.candidate import TorchCandidate
 from autoq.adaptors.pytorch.floats import float_candidate
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.adaptors.pytorch.support import told_as_trial
-from autoq.adaptors.pytorch_pt2e import collect, profile
+from autoq.adaptors.pytorch_pt2e import collect, curvature, local_errors, profile
 from autoq.adaptors.pytorch_pt2e.candidate import GraphCandidate, build
 from autoq.adaptors.pytorch_pt2e.capabilities import capability_table
 from autoq.adaptors.pytorch_pt2e.deploy import compiling
@@ -74,6 +74,23 @@ class Pt2eAdaptor:
         if not isinstance(candidate, GraphCandidate):
             raise UnsupportedError("only a candidate built from a plan can be profiled by op")
         return profile.profile(candidate, inputs)
+
+    def local_errors(
+        self,
+        model: Pt2eModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """Relative squared error each op of a plan makes by itself; see `local_errors.local_errors`."""
+        return local_errors.local_errors(model, plan, calibration, batches, options)
+
+    def curvature(
+        self, model: Pt2eModel, plan: Plan, batches: Iterable[Batch], *, seed: int, draws: int, options: RunOptions
+    ) -> Mapping[str, float]:
+        """What rounding the weights of each op does to the output, to second order; see `pytorch.curvature`."""
+        return curvature.curvature(model, plan, batches, seed, draws, options)
 
     def apply(self, model: Pt2eModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> Candidate:
         """Build what the plan says. Scored as a graph, deployed compiled; with the recipe ``eager``, as it was given.

@@ -18,9 +18,10 @@ from autoq.core.space import Space, Unit
 from autoq.core.statistics import Calibration
 from autoq.testing.deployed_contract import DeployedContract
 from autoq.testing.outputs import OPTIONS, assert_close, forms, named, renamed
+from autoq.testing.sensing_contract import SensingContract
 
 
-class AdaptorContract(DeployedContract):
+class AdaptorContract(DeployedContract, SensingContract):
     """Inherit, set `framework`, define three fixtures, and run with pytest.
 
     The subclass (or its module) defines the fixtures

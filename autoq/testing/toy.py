@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoq.calibration.output_error import OutputErrors
 from autoq.core.adaptor import Artifact, Candidate, ModelSource, OpCosts, RunOptions, Usability
 from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import Capability, CapabilityTable, Op, Recipe
@@ -93,6 +94,32 @@ class ToyAdaptor:
         assert isinstance(candidate, ToyCandidate)
         realized = candidate.realized
         return OpCosts({o.id: o.seconds_in(realized[o.id]) for o in candidate.model.ops})
+
+    def local_errors(
+        self,
+        model: ToyModel,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Iterable[Batch],
+        options: RunOptions,
+    ) -> Mapping[str, float]:
+        """What each int8 op alone does to the score, relative to the margins: an op makes noise whatever it is fed.
+
+        Raises:
+            TrialError: The plan names an unknown op.
+        """
+        del calibration, options
+        ops = {op.id: op for op in model.ops}
+        unknown = next((op for op in plan if op not in ops), None)
+        if unknown is not None:
+            raise TrialError("this toy model has no such op", where=unknown)
+        errors = OutputErrors()
+        chosen = [op for op in model.ops if not plan[op.id].is_float and op.fault != "refuse"]
+        for batch in batches:
+            margins = np.asarray(only_input(batch.inputs), np.float64)
+            for op in chosen:
+                errors.add(op.id, margins.size * op.noise**2, float(np.square(margins).sum()))
+        return errors.relative()
 
     def apply(self, model: ToyModel, plan: Plan, calibration: Calibration | None, options: RunOptions) -> ToyCandidate:
         """The model under a plan."""
