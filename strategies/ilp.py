@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
-from autoq.core.inquiry import Need
-from autoq.core.objective import Quantity
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
-from autoq.core.trial import Trial, TrialState
+from autoq.core.trial import TrialState
 from autoq.strategies.additive import AdditiveModel
-from autoq.strategies.layout import Indices, Mask
-from autoq.strategies.points import Point, PointSearch, Step
+from autoq.strategies.layout import Indices
+from autoq.strategies.model_search import ModelSearch
+from autoq.strategies.points import Point
 from autoq.strategies.programme import Programme
 from autoq.strategies.regression import Coefficients
-from autoq.strategies.sequential import Search, Steps, found
+from autoq.strategies.sequential import Search, Steps
 
 _GAIN = 0.002
 """Share of the cost that a plan must be predicted to save to be worth a trial."""
@@ -33,11 +31,8 @@ _NUDGE = 0.1
 _NEAR = 1.1
 """Of the best cost, below which a recipe is worth a programme of its own."""
 
-_CULPRITS = 12
-"""Units found to break a plan after which the search gives up."""
 
-
-class Ilp(PointSearch):
+class Ilp(ModelSearch):
     """Chooses precisions by an integer programme, in the manner of HAWQ-V3 (Yao et al. 2021), and verifies by trials.
 
     1. The sensitivity of every unit is asked for once; uniform plans are tried.
@@ -66,18 +61,7 @@ class Ilp(PointSearch):
         if patience < 1:
             raise ConfigError(f"strategy.patience must be at least 1, not {patience}")
         self.patience = patience
-        self._sensitivities: Mapping[str, float] = {}
-        self._told_trials: dict[int, Trial] = {}
-        self._models: dict[tuple[Recipe, ...], AdditiveModel] = {}
-        self._points: dict[tuple[Recipe, ...], dict[bytes, Point]] = {}
-        self._forbidden: Mask = np.zeros(0, bool)
-        self._culprits: list[str] = []
         self._solved = 0
-
-    @property
-    def quantities(self) -> tuple[Quantity, ...]:
-        """What the models predict besides the cost."""
-        return ()
 
     def search(self) -> Search:
         """The whole search; see the class."""
@@ -87,17 +71,14 @@ class Ilp(PointSearch):
 
     def prepare(self) -> Steps[tuple[Point, Point | None]]:
         """Sensitivities and uniform plans; the plan to start from, and the best accepted one."""
-        findings = yield from found(Need.SENSITIVITY, self.space.full_plan())
-        self._sensitivities = findings.values
-        self._unasked = findings.reason if not findings.values else ""
-        self._forbidden = np.zeros(sum(len(u.precisions) for u in self.space.units), bool)
+        yield from self.ask_sensitivities()
         base, best = yield from self.uniform()
         return base, best
 
     def optimize(self, base: Point, best: Point | None) -> Steps[Point | None]:
         """The fastest accepted plan under any recipes."""
         if base.trial.state is not TrialState.COMPLETE:
-            yield from self._isolate(base)
+            yield from self.isolate(base)
         best = yield from self._descend(base.recipes, best)
         for recipes in self.space.recipe_sets:
             if recipes == base.recipes or best is None:
@@ -111,14 +92,14 @@ class Ilp(PointSearch):
 
     def conclude(self, best: Point | None) -> str:
         """Explains what was done; returns why it ended."""
-        known = f"the measured sensitivity of {len(self._sensitivities)} units" if self._sensitivities else ""
-        what = known or f"what trials showed, because sensitivities were not available ({self._unasked})"
+        known = f"the measured sensitivity of {len(self.sensitivities)} units" if self.sensitivities else ""
+        what = known or f"what trials showed, because sensitivities were not available ({self.unasked})"
         done = (
             f"Chose precisions by {self._solved} integer programme{'' if self._solved == 1 else 's'} on {what}, "
             "the seconds of each op and the cost of conversions, and corrected the model with every trial."
         )
-        if self._culprits:
-            done += f" Left in float because plans fail with it quantized: {', '.join(self._culprits)}."
+        if self.culprits:
+            done += f" Left in float because plans fail with it quantized: {', '.join(self.culprits)}."
         if best is None:
             self.explanation = f"{done} No plan that kept the limit was faster than fp32."
             return "no plan with a chance to keep the limit is predicted to be faster than fp32"
@@ -126,43 +107,11 @@ class Ilp(PointSearch):
         self.explanation = f"{done} The best plan leaves {floats} of {len(self.quantized)} ops in float."
         return "no plan with a chance to keep the limit is predicted to be faster than the best one"
 
-    def attempt(
-        self, choices: Mapping[str, int], note: str, recipes: tuple[Recipe, ...] = (), *, full: bool = False
-    ) -> Step:
-        """Try a plan, and let every model learn from it."""
-        point = yield from super().attempt(choices, note, recipes, full=full)
-        trial = point.trial
-        if trial.number not in self._told_trials:
-            self._told_trials[trial.number] = trial
-            for model in self._models.values():
-                model.tell(trial)
-        row = self.model(recipes).layout.encode(choices)
-        self._points.setdefault(recipes, {})[row.positions.tobytes()] = point
-        return point
-
-    def model(self, recipes: tuple[Recipe, ...]) -> AdditiveModel:
-        """The model of the plans under some recipes, told everything so far."""
-        if recipes not in self._models:
-            model = AdditiveModel(self.space, self.costs, self._sensitivities, recipes, self.quantities)
-            known = (t for t in (self.baseline, *self.rivals, *self._told_trials.values()) if t is not None)
-            for trial in {t.number: t for t in known}.values():
-                model.tell(trial)
-            self._models[recipes] = model
-        return self._models[recipes]
-
-    def budget(self, model: AdditiveModel) -> float:
-        """The divergence up to which the limit seems to hold; positive."""
-        if model.limit > 0:
-            return model.limit
-        seen = [t for t in self._told_trials.values() if t.divergence]
-        kept = [t.divergence or 0.0 for t in seen if t.met]
-        return max(kept, default=0.25 * min((t.divergence or 0.0 for t in seen), default=0.0))
-
     def solve(self, model: AdditiveModel, cost: Coefficients, budget: float) -> Indices | None:
         """Positions of the cheapest plan within a budget; in small spaces one that was not tried."""
         self._solved += 1
-        programme = Programme(model.layout, cost, model.divergence, self._forbidden)
-        tried = self._points.get(model.recipes, {})
+        programme = Programme(model.layout, cost, model.divergence, self.forbidden)
+        tried = self.points.get(model.recipes, {})
         cut = [np.frombuffer(key, np.intp) for key in tried]
         solution = programme.solve(budget - model.divergence.intercept, cut)
         return None if solution is None else solution.positions
@@ -171,7 +120,7 @@ class Ilp(PointSearch):
         """Solve, try and correct under one set of recipes until nothing better is in sight; the best accepted plan."""
         model = self.model(recipes)
         shift, idle = 0.0, 0
-        while idle < self.patience and len(self._culprits) < _CULPRITS:
+        while idle < self.patience and not self.too_many_culprits:
             budget = self.budget(model) * math.exp(shift)
             positions = self.solve(model, model.cost, budget)
             idle += 1
@@ -185,7 +134,7 @@ class Ilp(PointSearch):
                     break
                 shift = max(shift, 0.0) + _NUDGE
                 continue
-            known = self._points.get(recipes, {}).get(positions.tobytes())
+            known = self.points.get(recipes, {}).get(positions.tobytes())
             if known is not None:
                 shift += _NUDGE if known.trial.met else -_NUDGE
                 continue
@@ -196,7 +145,7 @@ class Ilp(PointSearch):
                 continue
             point = yield from self.attempt(choices, f"integer programme {self._solved}{_under(recipes)}", recipes)
             if point.trial.state is not TrialState.COMPLETE:
-                yield from self._isolate(point)
+                yield from self.isolate(point)
                 idle = 0
                 continue
             faster = yield from self.confirm([point], best)
@@ -204,33 +153,6 @@ class Ilp(PointSearch):
                 best, idle = faster, 0
             shift = min(shift, 0.0) - _NUDGE / 2 if not point.trial.met else max(shift, 0.0)
         return best
-
-    def _isolate(self, point: Point) -> Steps[None]:
-        """Find by halving a unit that breaks a plan, and forbid its mode there.
-
-        Units that were quantized in a plan that worked are not suspected, unless that leaves none.
-        """
-        if len(self._culprits) >= _CULPRITS:
-            return
-        layout = self.model(point.recipes).layout
-        positions = layout.encode(point.choices).positions
-        complete = (t.plan for t in self._told_trials.values() if t.state is TrialState.COMPLETE)
-        worked = {p for plan in complete if (row := layout.encode_plan(plan)) for p in row.positions.tolist()}
-        movable = {u.id for u in self.quantized}
-        units = [i for i, p in enumerate(positions.tolist()) if layout.quantized[p] and layout.ids[i] in movable]
-        suspects = [i for i in units if int(positions[i]) not in worked] or units
-        floats = {u.id: u.float_index or 0 for u in self.quantized}
-        while len(suspects) > 1:
-            half = suspects[: len(suspects) // 2]
-            kept = {layout.ids[i]: point.choices.get(layout.ids[i], 0) for i in half}
-            note = f"which unit fails: {len(half)} of {len(suspects)} suspects quantized"
-            smaller = yield from self.attempt({**point.choices, **floats, **kept}, note, point.recipes)
-            suspects = suspects[len(half) :] if smaller.trial.state is TrialState.COMPLETE else half
-        for unit in suspects:
-            broken, start = layout.precisions[layout.palette[positions[unit]]], int(layout.offsets[unit])
-            for index, precision in enumerate(self.space.by_id[layout.ids[unit]].precisions):
-                self._forbidden[start + index] |= precision.mode is broken.mode
-            self._culprits.append(layout.ids[unit])
 
 
 def _under(recipes: tuple[Recipe, ...]) -> str:

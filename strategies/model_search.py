@@ -1,0 +1,120 @@
+"""What searches with an additive model share: sensitivities, models told of every trial, units that break plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from autoq.core.capability import Recipe
+from autoq.core.inquiry import Need
+from autoq.core.objective import Quantity
+from autoq.core.space import Space
+from autoq.core.strategy import Costs
+from autoq.core.trial import Trial, TrialState
+from autoq.strategies.additive import AdditiveModel
+from autoq.strategies.layout import Mask
+from autoq.strategies.points import Point, PointSearch, Step
+from autoq.strategies.sequential import Steps, found
+
+_CULPRITS = 12
+"""Units found to break a plan after which the search gives up."""
+
+
+class ModelSearch(PointSearch):
+    """A search from point to point that learns what units and boundaries cost and lose.
+
+    Args:
+        space: What may be chosen.
+        costs: Seconds by op.
+        seed: For those that draw at random.
+        screen: Samples of a screening; by default a third of all, at least 64, where trials do not stop by themselves.
+
+    Raises:
+        ConfigError: `screen` is below 1.
+    """
+
+    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None) -> None:
+        super().__init__(space, costs, seed, screen=screen)
+        self.sensitivities: Mapping[str, float] = {}
+        self.unasked = ""
+        self.told_trials: dict[int, Trial] = {}
+        self.points: dict[tuple[Recipe, ...], dict[bytes, Point]] = {}
+        self.forbidden: Mask = np.zeros(sum(len(u.precisions) for u in space.units), bool)
+        self.culprits: list[str] = []
+        self._models: dict[tuple[Recipe, ...], AdditiveModel] = {}
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the models predict besides the cost."""
+        return ()
+
+    @property
+    def too_many_culprits(self) -> bool:
+        """Whether so many units break plans that going on makes little sense."""
+        return len(self.culprits) >= _CULPRITS
+
+    def ask_sensitivities(self) -> Steps[None]:
+        """Ask for the sensitivity of every unit, kept in `sensitivities`; or why there is none, in `unasked`."""
+        findings = yield from found(Need.SENSITIVITY, self.space.full_plan())
+        self.sensitivities = findings.values
+        self.unasked = findings.reason if not findings.values else ""
+
+    def attempt(
+        self, choices: Mapping[str, int], note: str, recipes: tuple[Recipe, ...] = (), *, full: bool = False
+    ) -> Step:
+        """Try a plan, and let every model learn from it."""
+        point = yield from super().attempt(choices, note, recipes, full=full)
+        trial = point.trial
+        if trial.number not in self.told_trials:
+            self.told_trials[trial.number] = trial
+            for model in self._models.values():
+                model.tell(trial)
+        row = self.model(recipes).layout.encode(choices)
+        self.points.setdefault(recipes, {})[row.positions.tobytes()] = point
+        return point
+
+    def model(self, recipes: tuple[Recipe, ...]) -> AdditiveModel:
+        """The model of the plans under some recipes, told everything so far."""
+        if recipes not in self._models:
+            model = AdditiveModel(self.space, self.costs, self.sensitivities, recipes, self.quantities)
+            known = (t for t in (self.baseline, *self.rivals, *self.told_trials.values()) if t is not None)
+            for trial in {t.number: t for t in known}.values():
+                model.tell(trial)
+            self._models[recipes] = model
+        return self._models[recipes]
+
+    def budget(self, model: AdditiveModel) -> float:
+        """The divergence up to which the limit seems to hold; positive."""
+        if model.limit > 0:
+            return model.limit
+        seen = [t for t in self.told_trials.values() if t.divergence]
+        kept = [t.divergence or 0.0 for t in seen if t.met]
+        return max(kept, default=0.25 * min((t.divergence or 0.0 for t in seen), default=0.0))
+
+    def isolate(self, point: Point) -> Steps[None]:
+        """Find by halving a unit that breaks a plan, and forbid its mode there.
+
+        Units that were quantized in a plan that worked are not suspected, unless that leaves none.
+        """
+        if self.too_many_culprits:
+            return
+        layout = self.model(point.recipes).layout
+        positions = layout.encode(point.choices).positions
+        complete = (t.plan for t in self.told_trials.values() if t.state is TrialState.COMPLETE)
+        worked = {p for plan in complete if (row := layout.encode_plan(plan)) for p in row.positions.tolist()}
+        movable = {u.id for u in self.quantized}
+        units = [i for i, p in enumerate(positions.tolist()) if layout.quantized[p] and layout.ids[i] in movable]
+        suspects = [i for i in units if int(positions[i]) not in worked] or units
+        floats = {u.id: u.float_index or 0 for u in self.quantized}
+        while len(suspects) > 1:
+            half = suspects[: len(suspects) // 2]
+            kept = {layout.ids[i]: point.choices.get(layout.ids[i], 0) for i in half}
+            note = f"which unit fails: {len(half)} of {len(suspects)} suspects quantized"
+            smaller = yield from self.attempt({**point.choices, **floats, **kept}, note, point.recipes)
+            suspects = suspects[len(half) :] if smaller.trial.state is TrialState.COMPLETE else half
+        for unit in suspects:
+            broken, start = layout.precisions[layout.palette[positions[unit]]], int(layout.offsets[unit])
+            for index, precision in enumerate(self.space.by_id[layout.ids[unit]].precisions):
+                self.forbidden[start + index] |= precision.mode is broken.mode
+            self.culprits.append(layout.ids[unit])
