@@ -21,7 +21,7 @@ def load_run(path: Path, runtime: Runtime) -> Run:
     """A runner of a model file on one thread."""
     if runtime == "onnxruntime":
         return onnx_run(str(path))
-    from benchmarks.peers.drivers.nncf_openvino import load
+    from benchmarks.peers.drivers.openvino_run import load
 
     return load(str(path))
 

@@ -101,8 +101,8 @@ def read_task(folder: Path) -> Task:
 
 def write_samples(folder: Path, name: str, inputs: Arrays, labels: NDArray[Any] | None = None) -> None:
     """Write one of the three sets."""
-    extra = {} if labels is None else {LABELS: labels}
-    np.savez(folder / f"{name}.npz", **inputs, **extra)
+    arrays: dict[str, Any] = inputs if labels is None else {**inputs, LABELS: labels}
+    np.savez(folder / f"{name}.npz", **arrays)
 
 
 def read_samples(folder: Path, name: str, task: Task) -> Samples:

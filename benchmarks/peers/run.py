@@ -18,10 +18,10 @@ from autoq.tuning.environment import describe_environment
 from benchmarks.peers import cells
 from benchmarks.peers.cells import Cell, CellResult
 from benchmarks.peers.drivers.session import OUTCOME
-from benchmarks.peers.environments import REPOSITORY
 from benchmarks.peers.judge import judge
 from benchmarks.peers.tasks import task_folder
 from benchmarks.peers.tools import TOOLS, Tool
+from benchmarks.peers.virtualenvs import REPOSITORY
 
 _SCRATCH = REPOSITORY / ".cache" / "autoq-peers" / "cells"
 _LOG = "driver.log"
@@ -105,7 +105,13 @@ def _drive(command: list[str], out: Path, timeout: float) -> str:
     log = out / _LOG
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command, cwd=out, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            command,
+            cwd=out,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
         try:
             code = process.wait(timeout + _GRACE)

@@ -27,7 +27,7 @@ _NEUTRAL = 0.8
 Tokens = dict[str, NDArray[np.int64]]
 
 
-class Probe(nn.Module):
+class Probe(nn.Module):  # type: ignore[misc]
     """Tokens to two class scores: encoder, mean of the tokens, one linear layer."""
 
     def __init__(self, encoder: MiniLM, width: int) -> None:

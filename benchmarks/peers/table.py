@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.peers.cells import CellResult
-from benchmarks.peers.environments import REPOSITORY
 from benchmarks.peers.tasks import TASKS
 from benchmarks.peers.tools import TOOLS
+from benchmarks.peers.virtualenvs import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN = "<!-- peers: written by `python -m benchmarks.peers table --write` -->"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.peers.environments import Environment
+from benchmarks.peers.virtualenvs import Environment
 
 Runtime = Literal["onnxruntime", "openvino"]
 

@@ -1,1 +1,1 @@
-"""One script per tool, run by the interpreter of that tool's environment (Python 3.10 or newer, no autoq but its own)."""
+"""One script per tool, run by the interpreter of that tool's environment: Python 3.10 or newer, without autoq."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import nncf
+import nncf  # type: ignore[import-not-found]
 
 from benchmarks.peers import metric
 from benchmarks.peers.drivers.session import Session
@@ -35,7 +35,7 @@ def quantize(
         result = session.evaluate(runner(found), items, keep(found))
         values = []
         for predictions, batch in zip(result.predictions, result.batches):  # noqa: B905
-            scores = metric.per_sample(session.task, predictions, batch.labels)
+            scores = metric.per_sample(session.task, predictions, session.labels_of(batch))
             # A correlation has no score of one item: NNCF then compares outputs, given as lists of arrays.
             values.append([predictions] if scores is None else sum(scores) / len(scores))
         return result.score, values

@@ -21,8 +21,13 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 def _prepared(session: Session) -> str:
     path = str(session.out / "prepared.onnx")
-    # Symbolic shape inference fails on many models; the guide says to leave it out then.
-    quant_pre_process(str(session.model), path, skip_symbolic_shape=True)
+    try:
+        quant_pre_process(str(session.model), path)
+    except Exception as error:  # noqa: BLE001
+        # Symbolic shape inference does not know every model, and says so with a bare Exception; the guide's advice then
+        # is to leave it out.
+        print(f"symbolic shape inference: {error}")
+        quant_pre_process(str(session.model), path, skip_symbolic_shape=True)
     return path
 
 

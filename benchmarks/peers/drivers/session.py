@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.peers import metric, neutral
 from benchmarks.peers.metric import Predictions, Run
@@ -85,7 +86,7 @@ class Session:
         found = metric.predict(self.task, float_run, tune)
         self.fp32_seconds = time.perf_counter() - started
         self.tune = replace(tune, labels=found) if self.task.metric == "agreement" else tune
-        self.baseline = metric.score(self.task, found, self._labels(self.tune))
+        self.baseline = metric.score(self.task, found, self.labels_of(self.tune))
         self.last_full = self.baseline
         self.attempt_score: float | None = None
         self._evaluations, self._samples = 0, 0
@@ -125,7 +126,7 @@ class Session:
 
         parts = list(self.tune.batches(self.task.batch_size) if batches is None else batches)
         predictions = [metric.decode(self.task, in_time(part.inputs), part) for part in parts]
-        labels = np.concatenate([self._labels(part) for part in parts])
+        labels = np.concatenate([self.labels_of(part) for part in parts])
         score = metric.score(self.task, np.concatenate(predictions), labels)
         self._evaluations += 1
         self._samples += len(labels)
@@ -147,7 +148,8 @@ class Session:
         """Whether the last full evaluation kept the limit."""
         return self.baseline - self.last_full <= self.task.allowed_drop(self.limit, self.baseline) + 1e-9
 
-    def _labels(self, samples: Samples) -> Any:
+    def labels_of(self, samples: Samples) -> NDArray[Any]:
+        """The labels of samples, which every task has once fp32 was scored."""
         if samples.labels is None:
             raise ValueError(f"task {self.task.name} has no labels for {self.task.metric}")
         return samples.labels
