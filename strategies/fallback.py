@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,37 +67,55 @@ class Moves:
     """Values moves between float and quantized.
 
     Ask and answer are in O(units + edges) for each stretch and single unit that is considered; there are at most some
-    2,000 stretches.
+    2,000 of them.
 
     Args:
         space: What is searched.
         costs: Seconds by op.
         errors: Error of each unit when it is quantized, by unit id, larger is worse; units that are missing, or whose
             error is not a number, count as the median of the others.
+        fast: The choices in which nothing has fallen back.
+        safe: The choices to which units fall back, usually float.
+        share: How much of what quantizing saves lies between `fast` and `safe`; 1 for float.
     """
 
-    def __init__(self, space: Space, costs: Costs, errors: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        costs: Costs,
+        errors: Mapping[str, float],
+        fast: Mapping[str, int],
+        safe: Mapping[str, int],
+        share: float = 1.0,
+    ) -> None:
         self.space = space
-        self.index = {u.id: i for i, u in enumerate(space.units)}
-        self.movable = np.array(
-            [i for i, u in enumerate(space.units) if u.is_quantizable and u.float_index is not None], np.intp
-        )
+        self.fast = np.array([fast.get(u.id, 0) for u in space.units], np.intp)
+        self.safe = np.array([safe.get(u.id, 0) for u in space.units], np.intp)
+        self.movable = np.flatnonzero(self.fast != self.safe)
         self.errors = _filled(np.array([errors.get(u.id, math.nan) for u in space.units]))
-        self.savings = np.array([costs.saving(u) for u in space.units])
+        self.savings = share * np.array([costs.saving(u) for u in space.units])
         positive = self.savings[self.movable][self.savings[self.movable] > 0]
         self.conversion = CONVERSION * float(positive.mean()) if len(positive) else 0.0
-        self._from, self._to, self._ends = _edges(space, self.index)
+        self._from, self._to, self._ends = _edges(space)
         count = len(space.units)
         self._degree = np.bincount(self._from, minlength=count) + np.bincount(self._to, minlength=count) + self._ends
         self._stretches = self._all_stretches()
 
     def state(self, choices: Mapping[str, int]) -> State:
-        """Which units run in float under these choices."""
-        return np.array([u.precisions[choices.get(u.id, 0)].is_float for u in self.space.units], np.bool_)
+        """Which units are in float, or have fallen back, under these choices."""
+        taken = np.array([choices.get(u.id, 0) for u in self.space.units], np.intp)
+        floats = np.array([u.precisions[i].is_float for u, i in zip(self.space.units, taken, strict=True)], np.bool_)
+        return floats | ((taken == self.safe) & (self.fast != self.safe))
 
-    def ids(self, members: Iterable[int]) -> frozenset[str]:
-        """Unit ids of indices."""
-        return frozenset(self.space.units[int(i)].id for i in members)
+    def choices(self, state: State) -> dict[str, int]:
+        """The choices in which the units that may move have fallen back as `state` says."""
+        chosen = np.where(state, self.safe, self.fast)
+        chosen = np.where(self.fast == self.safe, self.fast, chosen)
+        return {u.id: int(i) for u, i in zip(self.space.units, chosen, strict=True)}
+
+    def nothing(self) -> State:
+        """The state in which nothing has fallen back."""
+        return self.state({u.id: int(i) for u, i in zip(self.space.units, self.fast, strict=True)})
 
     def to_float(self, state: State) -> list[Move]:
         """Every single unit and stretch that is not float yet, best rate first."""
@@ -155,7 +173,8 @@ class Moves:
             Move(units[i].id, np.array([i], np.intp), float(e), float(s))
             for i, e, s in zip(free, errors, seconds, strict=True)
         ]
-        return found + self._stretch_moves(state, to_float)
+        best_first = sorted(range(len(found)), key=lambda n: (-found[n].rate, n) if to_float else (found[n].rate, n))
+        return found + self._larger_moves(state, to_float, free[best_first])
 
     def _single(self, state: State, units: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Error and seconds between quantized and float, of each unit alone while the others stay as they are."""
@@ -168,8 +187,15 @@ class Moves:
         seconds = self.savings + self.conversion * (self._degree - 2 * near)
         return errors[units], seconds[units]
 
-    def _stretch_moves(self, state: State, to_float: bool) -> list[Move]:
+    def _larger_moves(self, state: State, to_float: bool, ranked: NDArray[np.intp]) -> list[Move]:
+        """Stretches, op types, and the 2, 4, 8 ... units that are best by rate alone."""
         names, masks = self._stretches
+        sizes = [2**k for k in range(1, max(len(ranked) - 1, 0).bit_length())]
+        best = np.zeros((len(sizes), len(state)), np.bool_)
+        for row, size in enumerate(sizes):
+            best[row, ranked[:size]] = True
+        names = [*names, *(f"{size} {'most' if to_float else 'least'} sensitive ops" for size in sizes)]
+        masks = np.concatenate([masks, best])
         changed = masks & (state != to_float)
         several = np.flatnonzero(changed.sum(axis=1) > 1)
         _, first = np.unique(np.packbits(changed[several], axis=1), axis=0, return_index=True)
@@ -207,15 +233,16 @@ class Moves:
         for row, (start, stop) in enumerate(spans):
             masks[row, self.movable[start:stop]] = True
         for row, region in enumerate(types, len(spans)):
-            masks[row, [self.index[u] for u in region.units]] = True
+            masks[row, [i for i in self.movable if self.space.units[i].id in region.units]] = True
         return [*(_name(a, b, len(self.movable)) for a, b in spans), *(r.name for r in types)], masks
 
 
-def _edges(space: Space, index: Mapping[str, int]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+def _edges(space: Space) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Producers and consumers of the edges, and how often each unit meets the model's input or output.
 
     Where the space knows no edges at all, units are taken for a chain.
     """
+    index = {u.id: i for i, u in enumerate(space.units)}
     pairs = [(index[a], index[b]) for a, b in space.edges] or [(i, i + 1) for i in range(len(index) - 1)]
     sources = np.array([a for a, _ in pairs], np.intp)
     targets = np.array([b for _, b in pairs], np.intp)

@@ -6,7 +6,6 @@ import numpy as np
 
 from autoq.core.inquiry import Need
 from autoq.strategies.descent import Descent
-from autoq.strategies.fallback import Moves
 from autoq.strategies.sequential import Search, found
 
 
@@ -48,26 +47,19 @@ class HawqV2(Descent):
                 f"no curvature here{why}; hawq_v2 works with pytorch_eager, pytorch_fx and pytorch_pt2e, "
                 "for other frameworks use strategy mse_v2 or mse"
             )
-        base, accepted = yield from self.start()
-        if accepted is not None:
-            self.explanation = (
-                f"A uniform plan keeps the limit at {accepted.cost:.2f} times the cost of fp32. "
-                "So the Hessian traces that were measured did not have to choose any op to fall back to float."
-            )
-            return "a uniform plan keeps the limit"
+        ground = yield from self.start()
+        reason = self.finished(ground)
+        if reason is not None:
+            return reason
         how = "Ops were ranked by Hessian trace times squared weight perturbation, per second that quantizing saves"
-        if self.holds(base):
-            return self.without_success(base, how)
-        moves = Moves(self.space, self.costs, findings.values)
+        moves = self.moves(ground, findings)
         rates = moves.errors / np.maximum(moves.savings, np.finfo(float).tiny)
-        ranking = self.ranked(base, moves, rates, "most sensitive")
-        for ladder in (ranking, self.stretches(base, moves), self.from_an_end(base, moves)):
-            accepted = yield from self.climb(base, ladder, moves, accepted)
+        accepted = yield from self.climb_all(ground, moves, rates, "most sensitive")
         if accepted is None:
-            return self.without_success(base, f"{how}, and moved to float in that order and in stretches")
-        best = yield from self.finish(accepted, base, moves)
+            return self.without_success(ground.base, f"{how}, and fell back in that order and in stretches")
+        best = yield from self.finish(accepted, ground, moves)
         self.explanation = (
-            f"{how}, and moved to float in that order and in stretches until the limit held. "
-            f"Then what fits was quantized again; {self.floats(best)} of {len(self.quantized)} ops stay in float."
+            f"{how}, and fell back in that order and in stretches until the limit held. "
+            f"Then what fits was quantized again; {self.floats(best)}."
         )
         return "by curvature, nothing more could be quantized again within the limit"

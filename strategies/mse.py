@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from autoq.core.inquiry import Need
 from autoq.strategies.descent import Descent
-from autoq.strategies.fallback import Moves
-from autoq.strategies.sequential import Search, found
+from autoq.strategies.sequential import Search
 
 
 class Mse(Descent):
@@ -35,28 +34,21 @@ class Mse(Descent):
 
     def search(self) -> Search:
         """The whole search; see the class."""
-        base, accepted = yield from self.start()
-        if accepted is not None:
-            self.explanation = (
-                f"A uniform plan keeps the limit at {accepted.cost:.2f} times the cost of fp32. "
-                "So no op had to fall back to float, and no errors were measured."
-            )
-            return "a uniform plan keeps the limit"
-        if self.holds(base):
-            return self.without_success(base, "")
-        findings = yield from found(Need.LOCAL_ERROR, base.trial.plan)
-        moves = Moves(self.space, self.costs, findings.values)
-        ranking = self.ranked(base, moves, moves.errors, "worst")
-        for ladder in (ranking, self.stretches(base, moves), self.from_an_end(base, moves)):
-            accepted = yield from self.climb(base, ladder, moves, accepted)
+        ground = yield from self.start()
+        reason = self.finished(ground)
+        if reason is not None:
+            return reason
+        findings = yield from self.sensed(ground, Need.LOCAL_ERROR)
+        moves = self.moves(ground, findings)
+        accepted = yield from self.climb_all(ground, moves, moves.errors, "worst")
         how = "Ops were ranked by the error each makes by itself on calibration data"
         if not findings.values:
             how = f"Ops were ranked by what they cost in float, as their errors are not known ({findings.reason})"
         if accepted is None:
-            return self.without_success(base, f"{how} and moved to float worst first, singly and in stretches")
-        best = yield from self.finish(accepted, base, moves)
+            return self.without_success(ground.base, f"{how} and fell back worst first, singly and in stretches")
+        best = yield from self.finish(accepted, ground, moves)
         self.explanation = (
-            f"{how}, and moved to float worst first and in stretches until the limit held. "
-            f"Then what does not hurt was quantized again; {self.floats(best)} of {len(self.quantized)} stay in float."
+            f"{how}, and fell back worst first and in stretches until the limit held. "
+            f"Then what does not hurt was quantized again; {self.floats(best)}."
         )
         return "nothing more could be quantized again within the limit"

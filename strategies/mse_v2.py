@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
 from autoq.core.inquiry import Need
 from autoq.core.plan import LatencyEffort, Proposal
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
-from autoq.strategies.descent import Descent
+from autoq.strategies.descent import Descent, Ground
 from autoq.strategies.fallback import Move, Moves, State
 from autoq.strategies.points import Point
-from autoq.strategies.sequential import Search, Steps, found, tried
+from autoq.strategies.sequential import Search, Steps, tried
 
 _ROUNDS = 60
 _PROGRESS = 0.1
@@ -81,58 +82,48 @@ class MseV2(Descent):
 
     def search(self) -> Search:
         """The whole search; see the class."""
-        base, accepted = yield from self.start()
-        if accepted is not None:
-            self.explanation = (
-                f"A uniform plan keeps the limit at {accepted.cost:.2f} times the cost of fp32. "
-                "So no op had to fall back to float, and no sensitivities were measured."
-            )
-            return "a uniform plan keeps the limit"
-        if self.holds(base):
-            return self.without_success(base, "")
-        moves = Moves(self.space, self.costs, (yield from self._suspicions(base)))
-        accepted, rounds = yield from self._descend(base, moves)
-        how = f"In {rounds} rounds, the ops whose fallback helped the final output most, as measured, went to float"
+        ground = yield from self.start()
+        reason = self.finished(ground)
+        if reason is not None:
+            return reason
+        findings = yield from self.sensed(ground, Need.SENSITIVITY, Need.LOCAL_ERROR)
+        moves = self.moves(ground, findings)
+        accepted, rounds = yield from self._descend(ground, moves)
+        how = f"In {rounds} rounds, the ops whose fallback helped the final output most, as measured, fell back"
         if accepted is None:
-            return self.without_success(base, how)
-        best = yield from self.finish(accepted, base, moves)
+            return self.without_success(ground.base, how)
+        best = yield from self.finish(accepted, ground, moves)
         self.explanation = (
             f"{how}, until the limit held. "
             "Then the least harmful were quantized again while the limit held and the model got faster; "
-            f"{self.floats(best)} of {len(self.quantized)} stay in float."
+            f"{self.floats(best)}."
         )
         return "nothing more could be quantized again within the limit"
 
-    def _suspicions(self, base: Point) -> Steps[Mapping[str, float]]:
-        for need in (Need.SENSITIVITY, Need.LOCAL_ERROR):
-            findings = yield from found(need, base.trial.plan)
-            if findings.values:
-                return findings.values
-        return {}
-
-    def _descend(self, base: Point, moves: Moves) -> Steps[tuple[Point | None, int]]:
-        """Fall back until the limit holds; the accepted plan, or None, and the rounds it took."""
-        state = moves.state(base.choices)
+    def _descend(self, ground: Ground, moves: Moves) -> Steps[tuple[Point | None, int]]:
+        """Fall back until the limit holds; the best accepted plan, or None, and the rounds it took."""
+        base, state = ground.base, moves.nothing()
         error = _error_of(base.trial)
         for count in range(1, _ROUNDS + 1):
             measured: list[_Measured] = []
             for move in self._suspects(moves, state):
                 after = state.copy()
                 after[move.members] = True
-                trial = yield from self._probe(base, moves, after, move.name)
+                trial = yield from self._probe(moves.choices(after), base.recipes, move.name)
                 measured.append(_Measured(move, _error_of(trial)))
             if not measured:
-                return None, count - 1
+                return ground.accepted, count - 1
             best = _best(measured, error, moves.conversion)
             self._learn(moves, measured, error)
             state[best.move.members] = True
-            choices = self.in_float(base, moves.ids(np.flatnonzero(state)))
-            point = yield from self.attempt(choices, f"+ {best.move.name} → float", base.recipes)
-            accepted = yield from self.confirm([point])
+            point = yield from self.attempt(moves.choices(state), f"+ {best.move.name} falls back", base.recipes)
+            accepted = yield from self.confirm([point], ground.accepted)
             if accepted is not None:
                 return accepted, count
+            if ground.accepted is not None and point.cost >= ground.accepted.cost:
+                return ground.accepted, count
             error = _error_of(point.trial)
-        return None, _ROUNDS
+        return ground.accepted, _ROUNDS
 
     def _suspects(self, moves: Moves, state: State) -> list[Move]:
         """The best by rate of each length class (1, 2 to 3, 4 to 7 ... units): as many as are to be measured."""
@@ -148,15 +139,15 @@ class MseV2(Descent):
             chosen[-1] = longest  # without it, a network of many ops would come down too slowly
         return chosen
 
-    def _probe(self, base: Point, moves: Moves, state: State, name: str) -> Steps[Trial]:
+    def _probe(self, choices: Mapping[str, int], recipes: tuple[Recipe, ...], name: str) -> Steps[Trial]:
         """A few samples of a plan, without a latency: the divergence is what matters."""
-        choices = self.in_float(base, moves.ids(np.flatnonzero(state)))
+        note = f"what if {name} fell back"
         if self.costs.samples <= self._samples or self.screen == self._samples:
-            return (yield from self.attempt(choices, f"with {name} in float", base.recipes)).trial
-        plan = self.space.plan(choices, base.recipes)
+            return (yield from self.attempt(choices, note, recipes)).trial
+        plan = self.space.plan(choices, recipes)
         known = self.seen(plan) or self._probed.get(plan.digest)
         if known is None:
-            proposal = Proposal(plan, self._samples, LatencyEffort.NONE, f"with {name} in float")
+            proposal = Proposal(plan, self._samples, LatencyEffort.NONE, note)
             known = self._probed[plan.digest] = yield from tried(proposal)
         return known
 
