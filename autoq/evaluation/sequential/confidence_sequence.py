@@ -11,7 +11,11 @@ from autoq.evaluation.metrics.base import Floats
 from autoq.evaluation.sequential.betting import Capital
 from autoq.evaluation.sequential.drops import Drops
 
-_HALVINGS = 24
+_PRECISION = 1e-3
+"""How precisely an end is found, as a share of its distance to the mean so far; it errs on the wide side."""
+
+_FINEST = 1e-7
+"""And as a share of the drops' range."""
 
 
 def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[float, float]:
@@ -40,16 +44,18 @@ def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[
     def is_refuted(capital: Capital, values: Floats) -> bool:
         return bool(seen) and float(capital.add(values).max()) >= evidence
 
-    low = _last_refuted(lambda mean: is_refuted(known.bet_on_large(mean), drops), least, most)
-    high = -_last_refuted(lambda gain: is_refuted(known.bet_on_small(-gain), -drops), -most, -least)
+    mean = float(drops.mean()) if seen else (least + most) / 2
+    finest = _FINEST * (known.upper - known.lower)
+    low = _last_refuted(lambda m: is_refuted(known.bet_on_large(m), drops), least, most, mean, finest)
+    high = -_last_refuted(lambda m: is_refuted(known.bet_on_small(-m), -drops), -most, -least, -mean, finest)
     return low, high
 
 
-def _last_refuted(is_refuted: Callable[[float], bool], start: float, stop: float) -> float:
-    """The largest mean between the two that is refuted, where all smaller ones are; `start` when none is."""
+def _last_refuted(is_refuted: Callable[[float], bool], start: float, stop: float, mean: float, finest: float) -> float:
+    """The largest value between the two that is refuted, where all smaller ones are; `start` when none is."""
     if not is_refuted(start):
         return start
-    for _ in range(_HALVINGS):
+    while stop - start > _PRECISION * max(mean - start, 0.0) + finest:
         middle = (start + stop) / 2
         start, stop = (middle, stop) if is_refuted(middle) else (start, middle)
     return start

@@ -33,7 +33,9 @@ class LossTest:
         self._reject_above = math.log(1 / error)
         self._accept_above = math.log(1 / (1 - drops.criterion.confidence))
         self._may_accept = drops.criterion.guarantee is Guarantee.SAMPLE
-        self._seen: Floats = np.empty(0)
+        self._seen: list[Floats] = []
+        self._count = 0
+        self._sum = 0.0
         self.accepted_at: int | None = None
         self.rejected_at: int | None = None
         self._begin(drops.step)
@@ -46,7 +48,7 @@ class LossTest:
         known = int(undefined.argmax()) if undefined.any() else len(drops)
         self._take(drops[:known])
         if known < len(drops) and self.rejected_at is None:
-            self.rejected_at = len(self._seen) + 1
+            self.rejected_at = self._count + 1
 
     def _begin(self, step: float | None) -> None:
         count = self._drops.population
@@ -62,14 +64,19 @@ class LossTest:
             return
         # Not right or wrong after all: bets on whole steps are void, and are made again without.
         self._begin(None)
-        self._small.add(-self._seen)
-        self._large.add(self._seen)
+        for seen in self._seen:
+            self._small.add(-seen)
+            self._large.add(seen)
         self._decide(drops[off:])
 
     def _decide(self, drops: Floats) -> None:
-        seen, limit = len(self._seen), self._limit
-        self._seen = np.concatenate([self._seen, drops])
-        sums = np.cumsum(self._seen)[seen:]
+        if not len(drops):
+            return
+        seen, limit = self._count, self._limit
+        self._seen.append(drops)
+        self._count += len(drops)
+        sums = np.cumsum(np.concatenate([[self._sum], drops]))[1:]
+        self._sum = float(sums[-1])
         rest = slice(seen + 1, seen + 1 + len(drops))
         surely_within = sums + self._drops.rest_high[rest] <= limit.surely_within
         surely_beyond = sums + self._drops.rest_low[rest] > limit.surely_beyond
