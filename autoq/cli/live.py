@@ -15,9 +15,9 @@ from rich.text import Text
 from autoq.cli.words import accuracy_text, loss_text
 from autoq.core.budget import Budget
 from autoq.core.space import Space
-from autoq.core.task import Description, Progress
+from autoq.core.task import Description, Progress, Split
 from autoq.core.trial import Trial
-from autoq.report.text import duration, latency_ratio, size, trial_verdict
+from autoq.report.text import duration, latency_ratio, samples_text, size, trial_verdict
 
 _ROWS = 12
 _WIDE = 120
@@ -37,6 +37,18 @@ PHASES = {
     "stopping": "Stopping and saving the best so far; Ctrl-C again quits at once",
 }
 
+TASKS = {
+    "calibrate": "calibration samples",
+    "evaluate": "samples",
+    "compile": "compiling",
+    "sensitivity": "ops: what each one alone does to the output",
+    "local_error": "samples: each op's own error",
+    "curvature": "samples: curvature of the loss",
+}
+"""What a task counts, by the phase its progress names."""
+
+_SENSING = ("sensitivity", "local_error", "curvature")
+
 
 class LiveView:
     """A listener that draws on a terminal, or prints one line a trial where there is none."""
@@ -50,6 +62,8 @@ class LiveView:
         self._search_started: float | None = None
         self._phase = "load"
         self._progress: Progress | None = None
+        self._sensing = ""
+        self._samples = 0
         self._trials: list[Trial] = []
         self._best: Trial | None = None
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
@@ -78,11 +92,15 @@ class LiveView:
         self._say(f"{PHASES.get(name, name)} …")
 
     def progress(self, progress: Progress) -> None:
-        """The running task got further."""
+        """The running task got further. Questions of the strategy are announced once where there is no terminal."""
         self._progress = progress
+        if progress.phase in _SENSING and progress.phase != self._sensing:
+            self._say(f"Measuring {progress.total or '?'} {TASKS[progress.phase]} …")
+        self._sensing = progress.phase if progress.phase in _SENSING else ""
 
     def opened(self, description: Description, space: Space) -> None:
         """Model and data are known."""
+        self._samples = description.samples.get(Split.TUNE, 0)
         samples = ", ".join(f"{count} {split}" for split, count in description.samples.items() if count)
         self._say(
             f"{len(description.table)} ops, {len(space.units)} with a choice, {_plans(space.size)} plans; "
@@ -103,7 +121,7 @@ class LiveView:
         if not self._console.is_terminal:
             self._say(
                 f"trial {trial.number:>3}  {accuracy_text(trial):<28} {latency_ratio(trial.latency):<24} "
-                f"{size(trial.size_bytes):>9}  {trial_verdict(trial)}  {_what(trial)}"
+                f"{size(trial.size_bytes):>9}  {self._verdict(trial)}  {_what(trial)}"
             )
 
     def _say(self, line: str) -> None:
@@ -143,8 +161,12 @@ class LiveView:
             return Text("")
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=progress.total, completed=progress.done, width=40, pulse=progress.total is None)
-        grid.add_row(progress.phase, bar, f"{progress.done}/{progress.total or '?'}")
+        grid.add_row(bar, f"{progress.done}/{progress.total or '?'}", TASKS.get(progress.phase, progress.phase))
         return grid
+
+    def _verdict(self, trial: Trial) -> str:
+        verdict = trial_verdict(trial)
+        return f"{verdict}, {samples_text(trial, self._samples)}" if trial.decided and self._samples else verdict
 
     def _table(self) -> Table:
         wide = self._console.width >= _WIDE
@@ -166,7 +188,7 @@ class LiveView:
                 *((_what(trial), accuracy_text(trial, "\n")) if wide else (loss_text(trial),)),
                 latency_ratio(trial.latency),
                 *([size(trial.size_bytes)] if wide else []),
-                trial_verdict(trial),
+                self._verdict(trial) if wide else trial_verdict(trial),
                 style=style,
             )
         return table

@@ -16,6 +16,7 @@ from autoq.report import deployment, page, side_by_side
 from autoq.report.document import ReportDocument
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
+from autoq.report.scoring import scoring_effort
 from autoq.report.text import NONE, counted, duration
 from autoq.store.artifacts import JobFolder
 
@@ -90,11 +91,16 @@ def print_document(document: ReportDocument) -> None:
         console.print(f"held-out samples: {verdict.held_out.replace('_', ' ')}", highlight=False)
         for loss in page.losses(document.criteria, document.held_out.scores):
             lost = f"{loss.value} {loss.bounds}".rstrip()
-            text = f"  {loss.metric}: loss {lost}, limit {loss.limit}, {loss.samples} samples"
+            text = f"  {loss.metric}: loss {lost}, limit {loss.limit}, {loss.samples}"
             console.print(text, highlight=False, markup=False)
     if document.deployment is not None:
         for line in deployment.lines(document.deployment):
             console.print(line, highlight=False, markup=False)
+    if document.explanation:
+        console.print(document.explanation, highlight=False, markup=False)
+    effort = scoring_effort(document.trials, document.samples.get("tune", 0))
+    if effort is not None:
+        console.print(f"scoring stopped early: {effort}", highlight=False, markup=False)
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     floats = len(rivals_of(document.trials))

@@ -19,7 +19,7 @@ from autoq.core.objective import Quantity
 from autoq.core.trial import Trial, TrialState
 from autoq.report.document import ReportDocument
 from autoq.report.scales import axis_title, in_unit, loss_title, reach, x_scale, y_axis, y_scale
-from autoq.report.text import latency_ratio, limit_text, loss_bounds, loss_value, number, trial_verdict
+from autoq.report.text import latency_ratio, limit_text, loss_bounds, loss_value, number, samples_text, trial_verdict
 
 # Stand-ins that Vega accepts as colours and that are replaced by the page's variables afterwards.
 _COLOURS = {
@@ -135,16 +135,16 @@ def history(document: ReportDocument, width: int) -> str | None:
 
 
 def _placed(document: ReportDocument) -> list[Trial]:
-    """Complete trials; of a plan that was tried several times, only the one that says most: in full, as deployed."""
+    """Complete trials; of a plan that was tried several times, only the one that says most: in full, then decided."""
     complete = [t for t in document.trials if t.state is TrialState.COMPLETE]
-    most: dict[str, tuple[bool, bool]] = {}
+    most: dict[str, tuple[bool, bool, bool]] = {}
     for trial in complete:
-        most[trial.plan.digest] = max(_says(trial), most.get(trial.plan.digest, (False, False)))
+        most[trial.plan.digest] = max(_says(trial), most.get(trial.plan.digest, (False, False, False)))
     return [t for t in complete if _says(t) == most[t.plan.digest]]
 
 
-def _says(trial: Trial) -> tuple[bool, bool]:
-    return trial.full, not trial.reference
+def _says(trial: Trial) -> tuple[bool, bool, bool]:
+    return trial.full, trial.decided, not trial.reference
 
 
 def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantity) -> dict[str, Any] | None:
@@ -171,6 +171,7 @@ def _point(document: ReportDocument, trial: Trial, index: int, quantity: Quantit
         "low": in_unit(criterion, found.loss.low),
         "high": in_unit(criterion, found.loss.high),
         "full": trial.full,
+        "sure": trial.full or trial.accepted,
         **_look(document, trial, index),
     }
 
@@ -184,7 +185,7 @@ def _look(document: ReportDocument, trial: Trial, index: int = 0) -> dict[str, A
     elif trial.accepted and trial.plan.is_rival:
         kind = "rival"
     else:
-        kind = "rejected" if not trial.met else "accepted" if trial.full and not trial.reference else "screened"
+        kind = "rejected" if not trial.met else "accepted" if trial.accepted and not trial.reference else "screened"
     return {"kind": kind, "about": _about(document, trial, index)}
 
 
@@ -195,6 +196,8 @@ def _about(document: ReportDocument, trial: Trial, index: int) -> str:
     if trial.scores and trial.number != 0:
         criterion, loss = document.criteria[index], trial.scores[index].loss
         parts.append(f"{criterion.metric} loss {loss_value(criterion, loss.value)} {loss_bounds(criterion, loss)}")
+        if trial.decided:
+            parts.append(samples_text(trial, document.samples.get("tune", 0)))
     latency = document.latency_of(trial)
     if latency is not None and trial.number != 0:
         parts.append(f"latency / fp32 {latency_ratio(latency)}")
@@ -207,9 +210,9 @@ def _axis(document: ReportDocument) -> Quantity:
 
 
 def _front(points: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Fully scored points that no other beats in both directions, fastest first."""
+    """Points scored in full or accepted before, that no other beats in both directions, fastest first."""
     front: list[dict[str, float]] = []
-    for p in sorted((p for p in points if p["full"]), key=lambda p: (p["x"], p["y"])):
+    for p in sorted((p for p in points if p["sure"]), key=lambda p: (p["x"], p["y"])):
         if not front or p["y"] < front[-1]["y"]:
             front.append({"x": p["x"], "y": p["y"]})
     return front

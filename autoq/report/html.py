@@ -17,6 +17,7 @@ from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
+from autoq.report.scoring import scoring_effort
 from autoq.store.artifacts import write_text_atomic
 
 _WIDE, _NARROW = 720, 300
@@ -62,19 +63,20 @@ def render(document: ReportDocument) -> str:
         lstrip_blocks=True,
     )
     kinds, cells = page.precision_map(document)
-    shown, held_out = document.shown, document.held_out
+    held_out = document.held_out
     return environment.get_template("report.html").render(
         document=document,
         verdict=document.verdict,
         css=Markup(_style()),
         text=text,
         gate=deployment,
-        tune=page.losses(document.criteria, shown.scores) if shown is not None and shown.scores else [],
+        tune=page.shown_losses(document),
         held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
         compared=side_by_side.compared(document),
         base=baseline_name(document.trials),
         rivals=rival_rows(document),
         floats=len(rivals_of(document.trials)),
+        effort=scoring_effort(document.trials, document.samples.get("tune", 0)),
         estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
         on_reference=any(t.reference for t in document.trials),
         speed_bars=side_by_side.speed_bars(document),

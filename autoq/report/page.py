@@ -13,6 +13,7 @@ from autoq.core.trial import MetricScore, Trial
 from autoq.report.document import OpRow, ReportDocument
 from autoq.report.text import (
     NONE,
+    counted,
     duration,
     fixed,
     latency_ratio,
@@ -20,6 +21,7 @@ from autoq.report.text import (
     loss_bounds,
     loss_value,
     milliseconds,
+    samples_text,
     score,
     size,
     trial_verdict,
@@ -70,7 +72,7 @@ class Loss:
     bounds: str
     limit: str
     met: bool
-    samples: int
+    samples: str
     certainty: str
     gauge: Gauge | None
 
@@ -132,8 +134,14 @@ class Phase:
     width: float
 
 
-def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore]) -> list[Loss]:
-    """One per metric."""
+def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore], stopped_of: int | None = None) -> list[Loss]:
+    """One per metric.
+
+    Args:
+        criteria: The promise.
+        scores: Held against it.
+        stopped_of: Samples there were, where scoring stopped before as soon as it was decided.
+    """
     return [
         Loss(
             s.metric,
@@ -141,12 +149,20 @@ def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore]) -> list
             loss_bounds(c, s.loss) if s.loss.low < s.loss.high else "",
             limit_text(c),
             s.met,
-            s.samples,
-            _certainty(s),
+            counted(s.samples, "sample") if stopped_of is None else f"decided after {s.samples:,} of {stopped_of:,}",
+            _certainty(s) if stopped_of is None else _early_certainty(s, stopped_of),
             _gauge(s),
         )
         for c, s in zip(criteria, scores, strict=True)
     ]
+
+
+def shown_losses(document: ReportDocument) -> list[Loss]:
+    """What the shown trial loses on the tune split, per metric; empty without one."""
+    shown = document.shown
+    if shown is None or not shown.scores:
+        return []
+    return losses(document.criteria, shown.scores, document.samples.get("tune") if shown.decided else None)
 
 
 def precision_map(document: ReportDocument) -> tuple[list[Kind], list[Cell]]:
@@ -197,6 +213,12 @@ def _certainty(found: MetricScore) -> str:
     return f"{kept} on these samples; the interval reaches across the limit, so others like them may differ."
 
 
+def _early_certainty(found: MetricScore, every: int) -> str:
+    """How sure an answer is that did not wait for all samples."""
+    wrong = f"{100 * (1 - found.loss.confidence):.3g} %"
+    return f"Scoring stopped early: all {every:,} samples would say otherwise with a chance of at most {wrong}."
+
+
 def samples(document: ReportDocument) -> str:
     """``300 tune, 200 held-out``."""
     return ", ".join(f"{n} {split.replace('_', '-')}" for split, n in document.samples.items() if n) or NONE
@@ -234,23 +256,27 @@ def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
     best = document.best
     chosen = best is not None and trial.number == best.number
     latency = document.latency_of(trial)
-    samples = max((s.samples for s in trial.scores), default=None)
     passed = trial.accepted and trial.number != 0 and (trial.objective is None or trial.objective < 1)
     tone = "bad" if trial.failure is not None else "good" if passed else ""
     return TrialRow(
         trial.number,
         trial.proposal.note or f"{len(trial.plan)} ops quantized",
-        NONE if samples is None else f"{samples}" if trial.full else f"{samples} (screening)",
+        samples_text(trial, document.samples.get("tune", 0)),
         tuple(_scored(c, s, baseline=trial.number == 0) for c, s in zip(document.criteria, trial.scores, strict=False)),
         "1" if trial.number == 0 and latency is not None else latency_ratio(latency),
         size(trial.size_bytes),
         "chosen" if chosen else trial_verdict(trial),
         tone,
         trial.failure.message if trial.failure is not None else "",
-        duration(sum(trial.seconds.values())) if trial.seconds else NONE,
+        duration(sum(trial.seconds.values())) if trial.seconds else _untimed(trial),
         duration(trial.seconds["compile"]) if "compile" in trial.seconds else "",
         chosen,
     )
+
+
+def _untimed(trial: Trial) -> str:
+    """Of a trial that took no time: it was put together from what the store held."""
+    return "from the store" if trial.scores else NONE
 
 
 def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from autoq.report.text import (
     NONE,
     duration,
     factor,
+    latency_ratio,
     loss_bounds,
     loss_value,
     milliseconds,
@@ -92,6 +93,8 @@ def _compared_score(criterion: Criterion, base: Trial, shown: Trial | None, inde
 def _compared_latency(base: Latency | None, shown: Latency | None) -> Compared:
     if shown is None:
         return Compared("latency per run", milliseconds(base.seconds if base else None), NONE, "", None)
+    if shown.estimated:
+        return Compared("latency per run", milliseconds(shown.reference_seconds), NONE, latency_ratio(shown), None)
     return Compared(
         "latency per run",
         milliseconds(shown.reference_seconds),

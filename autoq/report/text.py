@@ -77,13 +77,14 @@ def limit_text(criterion: Criterion) -> str:
     return f"{criterion.limit:.4g} (absolute)"
 
 
-def loss_phrase(criterion: Criterion, value: float, metric: str, *, past: bool = False) -> str:
-    """``losing 0.33 % of top1``, ``gaining 0.1 % of top1``, ``losing nothing of top1``."""
+def loss_phrase(criterion: Criterion, value: float, metric: str, *, past: bool = False, about: str = "") -> str:
+    """``losing 0.33 % of top1``, ``gaining about 0.1 % of top1``, ``losing nothing of top1``."""
     shown = loss_value(criterion, abs(value))
     if not any(digit in shown for digit in "123456789∞"):
         return f"{'lost' if past else 'losing'} nothing of {metric}"
     verb = ("lost" if past else "losing") if value > 0 else ("gained" if past else "gaining")
-    return f"{verb} {shown} of {metric}" if criterion.tolerance is Tolerance.RELATIVE else f"{verb} {shown} in {metric}"
+    between = "of" if criterion.tolerance is Tolerance.RELATIVE else "in"
+    return f"{verb} {about}{shown} {between} {metric}"
 
 
 def ratio_text(interval: Interval) -> str:
@@ -134,6 +135,20 @@ def join(parts: Iterable[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
+def samples_text(trial: Trial, every: int) -> str:
+    """``300``, ``decided after 24 of 300``, ``64 (screening)``; a dash without scores.
+
+    Args:
+        trial: The trial.
+        every: Samples of the tune split.
+    """
+    if not trial.scores:
+        return NONE
+    if trial.decided:
+        return f"decided after {trial.samples:,} of {every:,}"
+    return f"{trial.samples:,}" if trial.full else f"{trial.samples:,} (screening)"
+
+
 def trial_verdict(trial: Trial) -> str:
     """What became of a trial, in a few words."""
     if trial.failure is not None:
@@ -144,7 +159,7 @@ def trial_verdict(trial: Trial) -> str:
         return "baseline"
     if not trial.met:
         return "loses too much"
-    if not trial.full:
+    if not trial.accepted:
         return "passes screening"
     if trial.reference:
         return "passes on reference"

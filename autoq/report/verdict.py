@@ -142,8 +142,9 @@ def _sentence(
 
 
 def _losses(criteria: Sequence[Criterion], trial: Trial, *, past: bool = False) -> str:
+    about = "about " if trial.decided else ""
     return join(
-        f"{loss_phrase(c, s.loss.value, s.metric, past=past)} "
+        f"{loss_phrase(c, s.loss.value, s.metric, past=past, about=about)} "
         f"({'limit' if s.loss.value > 0 else 'it may lose'} {limit_text(c)})"
         for c, s in zip(criteria, trial.scores, strict=True)
     )

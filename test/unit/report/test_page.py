@@ -149,11 +149,11 @@ def test_there_is_no_chart_of_a_single_point(maker):
     assert charts.history(document, 600) is None
 
 
-def test_the_pareto_front_holds_only_full_trials_that_nothing_beats():
-    def point(x, y, full=True):
-        return {"x": x, "y": y, "full": full}
+def test_the_pareto_front_holds_only_trials_to_rely_on_that_nothing_beats():
+    def point(x, y, sure=True):
+        return {"x": x, "y": y, "sure": sure}
 
-    points = [point(1.0, 0.0), point(0.5, 1.0), point(0.6, 2.0), point(0.4, 0.5, full=False), point(0.5, 0.9)]
+    points = [point(1.0, 0.0), point(0.5, 1.0), point(0.6, 2.0), point(0.4, 0.5, sure=False), point(0.5, 0.9)]
     assert charts._front(points) == [{"x": 0.5, "y": 0.9}, {"x": 1.0, "y": 0.0}]
 
 
