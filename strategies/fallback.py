@@ -105,7 +105,8 @@ class Moves:
         """Which units are in float, or have fallen back, under these choices."""
         taken = np.array([choices.get(u.id, 0) for u in self.space.units], np.intp)
         floats = np.array([u.precisions[i].is_float for u, i in zip(self.space.units, taken, strict=True)], np.bool_)
-        return floats | ((taken == self.safe) & (self.fast != self.safe))
+        state: State = floats | ((taken == self.safe) & (self.fast != self.safe))
+        return state
 
     def choices(self, state: State) -> dict[str, int]:
         """The choices in which the units that may move have fallen back as `state` says."""
