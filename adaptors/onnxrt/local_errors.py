@@ -20,7 +20,7 @@ from autoq.adaptors.onnxrt.session import reason
 from autoq.calibration.output_error import OutputErrors
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Batch
-from autoq.core.errors import AutoqError, DataError
+from autoq.core.errors import AutoqError, DataError, TrialError
 from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
 
@@ -112,9 +112,11 @@ class _Twins:
 
 def _twins(model: OnnxModel, plan: Plan, calibration: Calibration | None, moves: Moves) -> _Twins:
     fusion = model.fusion
-    known = {op.id: op for op in fusion.ops}
-    # An unknown op stays in the plan under its own name, for the builder to complain of.
-    precisions = {op if op not in known else _twin(op): p for op, p in plan.precisions.items() if not p.is_float}
+    known = {op.id for op in fusion.ops}
+    unknown = next((op for op in plan if op not in known), None)
+    if unknown is not None:
+        raise TrialError("the plan names an op that this model does not have", where=unknown)
+    precisions = {_twin(op): precision for op, precision in plan.precisions.items() if not precision.is_float}
     chosen = [op for op in fusion.ops if not plan[op.id].is_float]
     copier = _Copier(fusion, moves)
     ops = tuple(copier.twin_of(op) for op in chosen)

@@ -18,10 +18,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 from autoq.adaptors.pytorch.execution import first_line
 from autoq.adaptors.pytorch.guard import guarded
 from autoq.core.errors import AutoqError, DataError, UnsupportedError
+
+_INSTEAD = "choose a strategy that needs no curvature, e.g. mse or bayesian"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class RoundedWeight:
 
     Attributes:
         op_id: The op.
-        weight: A leaf tensor of the graph of derivatives, float.
+        weight: A tensor the model computes with, of this op alone, that has gradients.
         rounded: What quantization makes of it.
     """
 
@@ -55,34 +58,29 @@ def output_curvature(
         weights: Rounded weights, all at once; values of one op are added up. Gradients are asked of them alone.
         runs: The model on each batch. Every one is run twice: for the size of the outputs, and for the derivatives.
         seed: Of the random signs.
-        draws: Random directions per batch.
+        draws: Random directions per batch, at least one.
         threads: Intra-op threads.
 
     Returns:
-        The error by op id; ops that no float output depends on are zero.
+        The error by op id; zero for ops that no float output depends on.
 
     Raises:
         UnsupportedError: No output is float, or the model cannot be differentiated.
         DataError: The model fails on the data.
     """
     batches = list(runs)
-    leaves = list({id(w.weight): w.weight for w in weights}.values())
-    if not leaves or not batches or draws < 1:
+    if not weights or not batches:
         return {}
     generator = torch.Generator().manual_seed(seed)
-    traces = {id(leaf): 0.0 for leaf in leaves}
+    leaves = [entry.weight for entry in weights]
+    found = dict.fromkeys((entry.op_id for entry in weights), 0.0)
     with guarded(threads):
         sizes = _sizes(batches)
+        changes = [torch.sum((w.rounded - w.weight.detach()).double().square()).item() for w in weights]
         for run in batches:
-            for vectors in _products(run, leaves, sizes, generator, draws):
-                for leaf, vector in zip(leaves, vectors, strict=True):
-                    if vector is not None:
-                        traces[id(leaf)] += float(torch.sum(vector.double().square())) / draws
-        found: dict[str, float] = {}
-        for entry in weights:
-            change = float(torch.sum((entry.rounded - entry.weight.detach()).double().square()))
-            error = traces[id(entry.weight)] / entry.weight.numel() * change
-            found[entry.op_id] = found.get(entry.op_id, 0.0) + error
+            traces = _traces(run, leaves, sizes, generator, draws)
+            for entry, change, trace in zip(weights, changes, traces, strict=True):
+                found[entry.op_id] += trace / entry.weight.numel() * change
     return found
 
 
@@ -94,35 +92,35 @@ def _sizes(batches: Iterable[Run]) -> Mapping[int, float]:
             if output.is_floating_point():
                 sizes[place] = sizes.get(place, 0.0) + float(torch.sum(output.detach().double().square()))
     if not sizes:
-        raise UnsupportedError(
-            "no output of the model is a float tensor, so it has no derivatives",
-            hint="choose a strategy that needs no curvature, e.g. mse or bayesian",
-        )
+        raise UnsupportedError("no output of the model is a float tensor, so none has derivatives", hint=_INSTEAD)
     return {place: size for place, size in sizes.items() if size > 0}
 
 
-def _products(
+def _traces(
     run: Run, leaves: Sequence[Tensor], sizes: Mapping[int, float], generator: torch.Generator, draws: int
-) -> Iterable[Sequence[Tensor | None]]:
-    """``Jᵀu`` of each leaf for random signs ``u``, every output scaled to size one and all of them to mean one."""
-    with torch.enable_grad():
+) -> list[float]:
+    """Mean of ``‖Jᵀu‖²`` by leaf over random signs ``u``: of outputs of size one each, averaged over outputs."""
+    found = [0.0] * len(leaves)
+    # Models that write into their tensors are differentiated too: what is needed later is kept first.
+    with torch.enable_grad(), allow_mutation_on_saved_tensors():
         outputs = [(output, sizes[place]) for place, output in enumerate(_run(run)) if place in sizes]
         followed = [(output, size) for output, size in outputs if output.requires_grad]
-        for draw in range(draws if followed else 0):
+        if not followed:
+            raise UnsupportedError("no output of the model follows its weights smoothly", hint=_INSTEAD)
+        for draw in range(draws):
             signs = [_signs(output, generator) / (size * len(sizes)) ** 0.5 for output, size in followed]
+            again = draw + 1 < draws
             try:
-                yield torch.autograd.grad(
-                    [output for output, _ in followed],
-                    leaves,
-                    signs,
-                    retain_graph=draw + 1 < draws,
-                    allow_unused=True,
+                vectors = torch.autograd.grad(
+                    [output for output, _ in followed], leaves, signs, retain_graph=again, allow_unused=True
                 )
             except (RuntimeError, NotImplementedError) as error:
-                raise UnsupportedError(
-                    f"the model cannot be differentiated: {first_line(error)}",
-                    hint="choose a strategy that needs no curvature, e.g. mse or bayesian",
-                ) from error
+                told = f"the model cannot be differentiated: {first_line(error)}"
+                raise UnsupportedError(told, hint=_INSTEAD) from error
+            for number, vector in enumerate(vectors):
+                if vector is not None:
+                    found[number] += float(torch.sum(vector.double().square())) / draws
+    return found
 
 
 def _signs(like: Tensor, generator: torch.Generator) -> Tensor:
