@@ -17,6 +17,10 @@ class TestTpe(StrategyContract):
     name = "tpe"
 
 
+class TestBayesian(StrategyContract):
+    name = "bayesian"
+
+
 class TestConservative(StrategyContract):
     name = "conservative"
 
