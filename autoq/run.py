@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autoq.config.json_schema import job_to_json, job_to_yaml
+from autoq.config.rules import space
 from autoq.config.schema import Job
 from autoq.core.digest import digest_of
 from autoq.core.errors import StoreError
+from autoq.core.inquiry import Need
 from autoq.core.plan import FP32_PLAN
 from autoq.core.runner import ProgressListener, TrialRunner
 from autoq.report.build import build_document
@@ -27,6 +29,7 @@ from autoq.tuning.in_process import InProcessRunner
 from autoq.tuning.outcome import TuningListener, TuningOutcome
 from autoq.tuning.plan_file import write_plan
 from autoq.tuning.replay import Replay, replay
+from autoq.tuning.sensitivity import SensedUnits, sense_units
 from autoq.tuning.subprocess_runner import SubprocessRunner
 from autoq.tuning.tuner import Tuner
 
@@ -163,6 +166,21 @@ def _stopping_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def sense_job(job: Job, need: Need, seconds: float, progress: ProgressListener) -> SensedUnits:
+    """Measure what quantizing each op of a job's model does; see `autoq.tuning.sensitivity`.
+
+    Raises:
+        AutoqError: The model or the data cannot be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="autoq-sensitivity-") as scratch:
+        runner: TrialRunner
+        if job.runner.kind == "in_process":
+            runner = InProcessRunner(lambda: workbench_of(job))
+        else:
+            runner = SubprocessRunner(job_to_json(job), Path(scratch) / "child.log", memory_limit=job.runner.memory)
+        return sense_units(runner, lambda table: space(job, table), need, seconds, progress)
 
 
 def replay_bundle(path: Path, progress: ProgressListener) -> Replay:

@@ -27,8 +27,6 @@ from autoq.core.task import (
     MemoryMeasured,
     Profile,
     Profiled,
-    Sense,
-    Sensed,
     Split,
     Task,
 )
@@ -38,12 +36,10 @@ from autoq.tuning.estimate import Estimator
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
 from autoq.tuning.outcome import TuningListener
+from autoq.tuning.questions import answered, question
 
 _CLEARLY_PAYS = 0.8
 """Compiling a plan must save this share of its evaluation's time, or the reference is scored."""
-
-SENSED_SAMPLES = 24
-"""Calibration samples that effects of single ops are measured on."""
 
 _MOST_STARTS = 2
 """A plan whose start was orphaned this often is recorded as crashed and not tried again."""
@@ -273,15 +269,8 @@ class Session:
         key = f"found:{inquiry.need}:{inquiry.plan.digest}"
         stored = self.ledger.fact(key)
         if stored is None:
-            asked = [u for u in self.space.units if any(not inquiry.plan[op.id].is_float for op in u.ops)]
-            asked.sort(key=self.costs.saving, reverse=True)
-            units = {u.id: tuple(op.id for op in u.ops) for u in asked}
-            answer = self.desk.do(Sense(inquiry.need, inquiry.plan, units, SENSED_SAMPLES, self.sensing_seconds))
-            if isinstance(answer, Sensed):
-                stored = Findings(inquiry, answer.values, answer.reason).to_json()
-            else:
-                why = answer.message if isinstance(answer, Failure) else str(answer)
-                stored = Findings(inquiry, {}, f"measuring it failed: {why}").to_json()
+            answer = self.desk.do(question(inquiry, self.space, self.costs, self.sensing_seconds))
+            stored = answered(inquiry, answer).to_json()
             self.ledger.keep_fact(key, stored)
         found = Findings.from_json(stored)
         self.answered.append(found)
