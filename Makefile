@@ -20,7 +20,7 @@ export AUTOQ_ASSETS ?= $(CURDIR)/.cache/autoq-assets
 
 BENCHMARKS = $(filter-out common __init__ __main__,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo test lint format bench clean distclean
+.PHONY: help setup demo test lint format bench peers clean distclean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(INSTALLED)  ## Measure the figures of the README on this machine
 	@$(BIN)/python -m examples.onnxrt.prepare
 	@$(BIN)/python -m examples.pytorch.prepare
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+peers: $(INSTALLED)  ## Run autoq beside INC, NNCF and ONNX Runtime's quantizers (hours; goes on where it stopped)
+	@$(BIN)/python -m benchmarks.peers run $(PEERS_ARGS)
 
 clean:  ## Remove what was built; keeps .venv and downloads
 	rm -rf build dist demo htmlcov *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
