@@ -28,6 +28,9 @@ _DIVERGENCE_DOUBT = 0.1
 _SATURATION = 0.3
 """Divergence of broken outputs does not add up: it counts for less the nearer it is to 1."""
 
+_DOUBT_FACTORS = (0.1, 0.3, 1.0, 3.0)
+"""How far the doubts above may be off; the likeliest is taken, as far as trials tell."""
+
 _COST_DOUBT = 0.003
 _OUTLIER = 1e3
 """Excess in limits beyond which a plan is simply broken."""
@@ -77,6 +80,7 @@ class AdditiveModel:
         sensitivities: Divergence by unit id with only that unit quantized in its first precision; units may be missing.
         recipes: Which plans it is about; trials under other recipes only serve to relate divergence to excess.
         quantities: Further quantities to model, each relative to fp32.
+        factors: Divergence by precision, relative to that of a unit's first one, where it is known.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class AdditiveModel:
         sensitivities: Mapping[str, float],
         recipes: tuple[Recipe, ...] = (),
         quantities: tuple[Quantity, ...] = (),
+        factors: Mapping[OpPrecision, float] | None = None,
     ) -> None:
         self.layout = Layout(space)
         self.recipes, self.quantities = recipes, quantities
@@ -93,7 +98,9 @@ class AdditiveModel:
         self._trusted = bool(sensitivities)
         self._baseline: Trial | None = None
         intercept = 0.5 if recipes else 0.0
-        self._divergence = Regression(self.layout, _divergence_prior(space, self.layout, sensitivities, intercept))
+        self._divergence = Regression(
+            self.layout, _divergence_prior(space, self.layout, sensitivities, intercept, factors or {})
+        )
         self._cost = Regression(self.layout, _cost_prior(space, self.layout, costs, intercept))
         uniform = _cost_prior(space, self.layout, Costs(), intercept)
         self._others = {q: Regression(self.layout, _prior_of(q, uniform, self._cost)) for q in quantities}
@@ -169,7 +176,7 @@ class AdditiveModel:
         losses = {i: d for i in self._rows if (d := _divergence_of(self._trials[i], continuous)) is not None}
         relative = {i: _DIVERGENCE_DOUBT + _SATURATION * min(v, 1.0) for i, v in losses.items()}
         room = (0.05, 20.0) if self._trusted and continuous else (1e-9, 1e9)
-        self._fit(self._divergence, losses, {i: relative[i] * v for i, v in losses.items()}, room)
+        self._fit(self._divergence, losses, {i: relative[i] * v for i, v in losses.items()}, room, _DOUBT_FACTORS)
         costs = {i: c - 1 for i in self._rows if (c := _cost_of(self._trials[i])) is not None}
         self._fit(self._cost, costs, {i: _cost_doubt(self._trials[i]) for i in costs}, (0.2, 5.0))
         for quantity, regression in self._others.items():
@@ -192,6 +199,7 @@ class AdditiveModel:
         values: Mapping[int, float],
         doubts: Mapping[int, float],
         room: tuple[float, float],
+        doubt_factors: tuple[float, ...] = (1.0,),
     ) -> None:
         index = {trial: n for n, trial in enumerate(self._rows)}
         measured = np.array([values[i] for i in values], np.float64)
@@ -200,17 +208,28 @@ class AdditiveModel:
         scale = _scale(measured, expected, sds, room)
         least = 1e-3 * scale * float(np.abs(expected).max(initial=0.0))
         used = np.array([index[i] for i in values], np.intp)
-        regression.fit(used, measured, np.maximum(sds, least), scale)
+        choices = [np.maximum(factor * sds, least) for factor in doubt_factors]
+        if len(choices) > 1:
+            choices.sort(key=lambda doubts: -regression.evidence(used, measured, doubts, scale))
+        regression.fit(used, measured, choices[0], scale)
 
 
-def _divergence_prior(space: Space, layout: Layout, sensitivities: Mapping[str, float], intercept: float) -> Prior:
-    """Sensitivities by position: the error of a weight falls by a factor of four with each bit."""
-    known = [v for v in sensitivities.values() if math.isfinite(v)]
-    usual = float(np.median(known)) if known else 1 / max(len(space.units), 1)
+def _divergence_prior(
+    space: Space,
+    layout: Layout,
+    sensitivities: Mapping[str, float],
+    intercept: float,
+    factors: Mapping[OpPrecision, float],
+) -> Prior:
+    """Sensitivities by position; where no factor is known, the error of a weight falls by four with each bit."""
+    finite = [v for v in sensitivities.values() if math.isfinite(v)]
+    usual = float(np.median(finite)) if finite else 1 / max(len(space.units), 1)
     by_unit = np.array([_finite(sensitivities.get(u), usual) for u in layout.ids])
     bits = np.array([_bits(p) for p in layout.precisions], np.float64)[layout.palette]
     best = bits[layout.offsets[:-1]][layout.unit]
     factor = 4.0 ** np.clip(best - bits, -4, 4)
+    known = np.array([factors.get(p, np.nan) for p in layout.precisions])[layout.palette]
+    factor = np.where(np.isnan(known), factor, known)
     effects = np.where(layout.quantized, factor, 0.01) * by_unit[layout.unit]
     effects[layout.reference] = 0.0
     return Prior(effects, 0.0, 0.3 * usual, intercept)

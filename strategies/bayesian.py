@@ -89,12 +89,13 @@ class Bayesian(ModelSearch):
         after_cuts = best.cost if best is not None else None
         recipes = best.recipes if best is not None else ()
         best = yield from self._refine(recipes, best)
-        if best is not None:
-            for recipes in self.space.recipe_sets:
-                if recipes != best.recipes:
-                    point = yield from self.attempt(best.choices, f"the best so far{_under(recipes)}", recipes)
-                    faster = yield from self.confirm([point], best)
-                    best = (yield from self._refine(recipes, faster)) if faster is not None else best
+        for other in self.space.recipe_sets:
+            if best is None or other == best.recipes:
+                continue
+            point = yield from self.attempt(best.choices, f"the best so far{_under(other)}", other)
+            faster = yield from self.confirm([point], best)
+            if faster is not None:
+                best = yield from self._refine(other, faster)
         return self._conclude(best, after_cuts)
 
     def _try_uniform(self) -> Steps[tuple[list[Point], Point | None]]:
@@ -104,6 +105,7 @@ class Bayesian(ModelSearch):
         for name, choices in named:
             point = yield from self.attempt(choices, name)
             points.setdefault(point.trial.plan.digest, point)
+        self.learn_factors()
         best = yield from self.confirm(points.values())
         return list(points.values()), best
 

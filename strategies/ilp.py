@@ -73,6 +73,7 @@ class Ilp(ModelSearch):
         """Sensitivities and uniform plans; the plan to start from, and the best accepted one."""
         yield from self.ask_sensitivities()
         base, best = yield from self.uniform()
+        self.learn_factors()
         return base, best
 
     def optimize(self, base: Point, best: Point | None) -> Steps[Point | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from autoq.core.capability import Recipe
 from autoq.core.inquiry import Need
 from autoq.core.objective import Quantity
+from autoq.core.precision import OpPrecision
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial, TrialState
@@ -19,6 +21,9 @@ from autoq.strategies.sequential import Steps, found
 
 _CULPRITS = 12
 """Units found to break a plan after which the search gives up."""
+
+_FACTOR = 50.0
+"""By how much precisions may differ in what they lose, at most."""
 
 
 class ModelSearch(PointSearch):
@@ -37,6 +42,7 @@ class ModelSearch(PointSearch):
     def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None) -> None:
         super().__init__(space, costs, seed, screen=screen)
         self.sensitivities: Mapping[str, float] = {}
+        self.factors: dict[OpPrecision, float] = {}
         self.unasked = ""
         self.told_trials: dict[int, Trial] = {}
         self.points: dict[tuple[Recipe, ...], dict[bytes, Point]] = {}
@@ -60,6 +66,32 @@ class ModelSearch(PointSearch):
         self.sensitivities = findings.values
         self.unasked = findings.reason if not findings.values else ""
 
+    def learn_factors(self) -> None:
+        """From the uniform plans tried so far, how much more or less each precision loses than a unit's first one.
+
+        Sensitivities are those of first precisions; without these factors, models would know little of the others.
+        """
+        layout, uniform = self.model(()).layout, list(self.points.get((), {}).values())
+        first = next((p for p in uniform if not any(p.choices.values())), None)
+        whole = first.trial.divergence if first is not None else None
+        known = [v for v in self.sensitivities.values() if math.isfinite(v)]
+        if not known or not whole:
+            return
+        usual = float(np.median(known))
+        share = np.array([max(self.sensitivities.get(u, usual), 0.0) for u in layout.ids])
+        share *= whole / max(float(share.sum()), 1e-300)
+        for point in uniform:
+            positions = layout.encode(point.choices).positions
+            changed = (positions != layout.offsets[:-1]) & layout.quantized[positions]
+            moved = float(share[changed].sum())
+            if point.trial.divergence is None or moved <= 0:
+                continue
+            rest = float(share[layout.quantized[positions] & ~changed].sum())
+            factor = float(np.clip((point.trial.divergence - rest) / moved, 1 / _FACTOR, _FACTOR))
+            for kind in np.unique(layout.palette[positions[changed]]).tolist():
+                self.factors.setdefault(layout.precisions[kind], factor)
+        self._models.clear()
+
     def attempt(
         self, choices: Mapping[str, int], note: str, recipes: tuple[Recipe, ...] = (), *, full: bool = False
     ) -> Step:
@@ -77,7 +109,7 @@ class ModelSearch(PointSearch):
     def model(self, recipes: tuple[Recipe, ...]) -> AdditiveModel:
         """The model of the plans under some recipes, told everything so far."""
         if recipes not in self._models:
-            model = AdditiveModel(self.space, self.costs, self.sensitivities, recipes, self.quantities)
+            model = AdditiveModel(self.space, self.costs, self.sensitivities, recipes, self.quantities, self.factors)
             known = (t for t in (self.baseline, *self.rivals, *self.told_trials.values()) if t is not None)
             for trial in {t.number: t for t in known}.values():
                 model.tell(trial)

@@ -150,6 +150,18 @@ class Regression:
         edges = prior.boundary + shared[2] + self._edge_var * (duals @ self._active[used])
         self.coefficients = Coefficients(scale * units, scale * edges, float(scale * shared[0]))
 
+    def evidence(self, used: NDArray[np.intp], values: Floats, doubts: Floats, scale: float) -> float:
+        """Logarithm of the likelihood of measured values under these doubts, but for a constant.
+
+        Source: Rasmussen & Williams (2006), eq. 2.30. Arguments as in `fit`.
+        """
+        if not len(used):
+            return 0.0
+        gram = self._gram[np.ix_(used, used)] + np.diag((doubts / scale) ** 2 + 1e-12)
+        lower, _ = factor = cho_factor(gram, lower=True)
+        residuals = values / scale - self._means[used]
+        return float(-0.5 * residuals @ cho_solve(factor, residuals) - np.log(np.diag(lower)).sum())
+
     def doubt(self, row: Row) -> float:
         """Standard deviation of what `coefficients` say of a row."""
         variance = self._variance(row, self._shared_of(row), self._unit_sd[row.positions])
