@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from autoq.config.json_schema import job_to_json, job_to_yaml
-from autoq.config.rules import space
+from autoq.config.rules import budget, space
 from autoq.config.schema import Job
 from autoq.core.digest import digest_of
 from autoq.core.errors import StoreError
 from autoq.core.inquiry import Need
 from autoq.core.plan import FP32_PLAN
 from autoq.core.runner import ProgressListener, TrialRunner
+from autoq.core.strategy import Costs
 from autoq.report.build import build_document
 from autoq.report.document import ReportDocument
+from autoq.report.sensitivity import Sensitivities
 from autoq.result import Result
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.assemble import NO_PARTS, PythonParts, settings_of, workbench_of
 from autoq.tuning.bundle import read_bundle, write_bundle
 from autoq.tuning.in_process import InProcessRunner
+from autoq.tuning.obstacles import Obstacles, obstacles
 from autoq.tuning.outcome import TuningListener, TuningOutcome
 from autoq.tuning.plan_file import write_plan
 from autoq.tuning.replay import Replay, replay
@@ -96,6 +99,10 @@ def _write_results(job: Job, outcome: TuningOutcome, folder: JobFolder, *, black
 
 def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDocument:
     held_out = outcome.held_out
+    shown = outcome.best or outcome.attempt
+    units = outcome.space.units if shown is not None else ()
+    floating = frozenset(u.id for u in units if shown is not None and shown.plan[u.ops[0].id].is_float)
+    costs = outcome.costs or Costs()
     return build_document(
         job_id=outcome.job_id,
         name=job.model.name,
@@ -120,6 +127,24 @@ def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDoc
         notes=outcome.notes,
         black_box=black_box,
         deployment=outcome.deployment,
+        sensitivities=[Sensitivities.of(outcome.space, costs, f, floating) for f in outcome.findings],
+        ties=outcome.ties,
+        obstacles=_obstacles(job, outcome) if outcome.best is None else None,
+    )
+
+
+def _obstacles(job: Job, outcome: TuningOutcome) -> Obstacles | None:
+    limits = budget(job)
+    spent = (limits.spent(limits.max_trials or 0, 0.0, False), limits.spent(0, limits.timeout or 0.0, False))
+    dynamic = job.quantization.approach == "post_training_dynamic_quant"
+    return obstacles(
+        outcome.trials,
+        outcome.space,
+        outcome.description.table,
+        outcome.findings,
+        outcome.criteria,
+        unfinished=outcome.stopped or outcome.stop_reason in spent,
+        calibration_samples=None if dynamic else job.quantization.calibration.sampling_size,
     )
 
 

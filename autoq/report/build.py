@@ -12,8 +12,10 @@ from autoq.core.objective import Objective
 from autoq.core.task import Description, Split
 from autoq.core.trial import Latency, MetricScore, Trial
 from autoq.report.document import ModelFacts, ReplayStep, ReportDocument
+from autoq.report.sensitivity import Sensitivities
 from autoq.report.text import NONE, limit_text, score
 from autoq.report.verdict import HeldOutResult
+from autoq.tuning.obstacles import Obstacles
 
 DEFAULT_REPLAY = (
     ReplayStep("Run the bundle beside this page again and compare plan and numbers", "autoq replay bundle"),
@@ -47,6 +49,9 @@ def build_document(
     black_box: bool = False,
     created: datetime | None = None,
     deployment: Deployment | None = None,
+    sensitivities: Sequence[Sensitivities] = (),
+    ties: Sequence[tuple[int, ...]] = (),
+    obstacles: Obstacles | None = None,
 ) -> ReportDocument:
     """A report document.
 
@@ -76,6 +81,9 @@ def build_document(
         black_box: The score came from the user's own function.
         created: Now when None.
         deployment: What the deployment gate found, or None.
+        sensitivities: What the strategy asked to be measured of single ops.
+        ties: Numbers of finalists whose latencies cannot be told apart, per tie.
+        obstacles: What stood in the way where nothing was accepted, or None.
     """
     shown = best or attempt
     remarks = [
@@ -116,6 +124,9 @@ def build_document(
         replay=tuple(replay),
         notes=tuple(dict.fromkeys(remarks)),
         deployment=deployment,
+        sensitivities=tuple(sensitivities),
+        ties=tuple(ties),
+        obstacles=obstacles,
     )
 
 

@@ -1,37 +1,20 @@
-"""Accuracy against speed, and the search over time: Vega-Lite drawings as SVG that follow the page's colours.
-
-They are drawn once, without JavaScript: colours are the page's CSS variables, so that light, dark and print
-need no second picture, and what a mark means is its title, which a browser shows under the pointer.
-"""
+"""Accuracy against speed, and the search over time."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from autoq.core.criterion import Criterion
 from autoq.core.objective import Quantity
 from autoq.core.trial import Trial, TrialState
 from autoq.report.document import ReportDocument
+from autoq.report.drawing import ACCENT, BAD, CARD, GOOD, INK, MUTED, svg
 from autoq.report.scales import axis_title, in_unit, loss_title, reach, x_scale, y_axis, y_scale
 from autoq.report.text import latency_ratio, limit_text, loss_bounds, loss_value, number, samples_text, trial_verdict
-
-# Stand-ins that Vega accepts as colours and that are replaced by the page's variables afterwards.
-_COLOURS = {
-    "#010101": "var(--ink)",
-    "#010102": "var(--muted)",
-    "#010103": "var(--line)",
-    "#010104": "var(--accent)",
-    "#010105": "var(--good)",
-    "#010106": "var(--bad)",
-    "#010107": "var(--card)",
-}
-_INK, _MUTED, _LINE, _ACCENT, _GOOD, _BAD, _CARD = _COLOURS
 
 _KINDS = {
     "chosen": ("M0,-1L.294,-.405L.951,-.309L.476,.155L.588,.809L0,.5L-.588,.809L-.476,.155L-.951,-.309L-.294,-.405Z"),
@@ -41,8 +24,8 @@ _KINDS = {
     "screened": "circle",
     "rejected": "cross",
 }
-_FILLS = {"chosen": _ACCENT, "fp32": _INK, "rival": _INK, "accepted": _GOOD, "screened": _CARD, "rejected": _CARD}
-_STROKES = {"chosen": _ACCENT, "fp32": _INK, "rival": _INK, "accepted": _GOOD, "screened": _GOOD, "rejected": _BAD}
+_FILLS = {"chosen": ACCENT, "fp32": INK, "rival": INK, "accepted": GOOD, "screened": CARD, "rejected": CARD}
+_STROKES = {"chosen": ACCENT, "fp32": INK, "rival": INK, "accepted": GOOD, "screened": GOOD, "rejected": BAD}
 _SIZES = {"chosen": 210, "fp32": 110, "rival": 100, "accepted": 75, "screened": 60, "rejected": 60}
 
 _LABEL_ROOM = 115
@@ -77,17 +60,17 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
     base = alt.Chart(data)
     layers: list[Any] = [
         alt.Chart(alt.Data(values=[{"y": in_unit(criterion, criterion.limit)}]))
-        .mark_rule(color=_BAD, strokeDash=[6, 4], strokeWidth=1.5)
+        .mark_rule(color=BAD, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(y=y),
-        alt.Chart(alt.Data(values=[{"x": 1.0}])).mark_rule(color=_MUTED, strokeDash=[2, 3]).encode(x=x),
+        alt.Chart(alt.Data(values=[{"x": 1.0}])).mark_rule(color=MUTED, strokeDash=[2, 3]).encode(x=x),
         alt.Chart(alt.Data(values=_front(points)))
-        .mark_line(interpolate="step-after", color=_ACCENT, strokeWidth=2, opacity=0.55)
+        .mark_line(interpolate="step-after", color=ACCENT, strokeWidth=2, opacity=0.55)
         .encode(x=x, y=y, order="x:Q"),
         alt.Chart(alt.Data(values=bars))
-        .mark_rule(color=_MUTED, clip=True)
+        .mark_rule(color=MUTED, clip=True)
         .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", opacity=_opacity()),
         alt.Chart(alt.Data(values=[p for p in bars if p["left"] is not None]))
-        .mark_rule(color=_MUTED, clip=True)
+        .mark_rule(color=MUTED, clip=True)
         .encode(x=alt.X("left:Q"), x2="right:Q", y=y, opacity=_opacity()),
         _marks(base, x, y),
         _label(points, "fp32", "fp32", x, y, width),
@@ -95,10 +78,10 @@ def scatter(document: ReportDocument, index: int, width: int) -> str | None:
         alt.Chart(
             alt.Data(values=[{"y": in_unit(criterion, criterion.limit), "text": f"limit {limit_text(criterion)}"}])
         )
-        .mark_text(align="left", color=_BAD, fontSize=12, **_limit_place(points, criterion, width))
+        .mark_text(align="left", color=BAD, fontSize=12, **_limit_place(points, criterion, width))
         .encode(x=alt.value(0), y=y, text="text:N"),
     ]
-    return _svg(alt.layer(*layers), width, 300 if width < 500 else 380)
+    return svg(alt.layer(*layers), width, 300 if width < 500 else 380)
 
 
 def history(document: ReportDocument, width: int) -> str | None:
@@ -128,10 +111,10 @@ def history(document: ReportDocument, width: int) -> str | None:
     y = alt.Y("y:Q", title=f"{name} / fp32", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
     line = (
         alt.Chart(alt.Data(values=steps))
-        .mark_line(interpolate="step-after", color=_ACCENT, strokeWidth=2)
+        .mark_line(interpolate="step-after", color=ACCENT, strokeWidth=2)
         .encode(x=x, y=y)
     )
-    return _svg(alt.layer(line, _marks(alt.Chart(alt.Data(values=rows)), x, y)), width, 240)
+    return svg(alt.layer(line, _marks(alt.Chart(alt.Data(values=rows)), x, y)), width, 240)
 
 
 def _placed(document: ReportDocument) -> list[Trial]:
@@ -262,7 +245,7 @@ def _label(
             baseline="top" if kind == "fp32" else "bottom",
             dx=11 if right else -11,
             dy=6 if kind == "fp32" else -6,
-            color=_INK,
+            color=INK,
             fontSize=13,
             fontWeight=600,
         )
@@ -282,30 +265,3 @@ def _limit_place(points: Sequence[Mapping[str, Any]], criterion: Criterion, widt
 def _chosen_label(document: ReportDocument) -> str:
     speedup = document.verdict.speedup
     return f"chosen, {number(speedup.value)}×" if speedup is not None else "chosen"
-
-
-def _svg(chart: alt.LayerChart, width: int, height: int) -> str:
-    styled = (
-        chart.properties(width=width, height=height, background="transparent", padding=4)
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=_LINE,
-            domainColor=_LINE,
-            tickColor=_LINE,
-            labelColor=_MUTED,
-            titleColor=_INK,
-            labelFontSize=12,
-            titleFontSize=12.5,
-            titleFontWeight=500,
-            titlePadding=10,
-            labelFont="sans-serif",
-            titleFont="sans-serif",
-        )
-        .configure_text(font="sans-serif")
-    )
-    drawn: str = vl_convert.vegalite_to_svg(styled.to_dict())
-    for stand_in, variable in _COLOURS.items():
-        drawn = drawn.replace(stand_in, variable)
-    drawn = re.sub(r'(<path [^>]*?)aria-label="([^"]*)"([^>]*?)/>', r"\1\3><title>\2</title></path>", drawn)
-    drawn = re.sub(r'^<svg [^>]*?width="(\d+)" height="(\d+)"', r'<svg xmlns="http://www.w3.org/2000/svg"', drawn)
-    return drawn.replace('font-family="sans-serif"', "")

@@ -16,7 +16,9 @@ from autoq.core.objective import Objective
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import OpPrecision
 from autoq.core.trial import Latency, Trial
+from autoq.report.sensitivity import Sensitivities
 from autoq.report.verdict import HeldOutResult, Verdict, verdict_of
+from autoq.tuning.obstacles import Obstacles
 
 SCHEMA = 1
 """Raised when older programs could no longer read the file."""
@@ -104,6 +106,9 @@ class ReportDocument:
         replay: How to run it again.
         notes: What the reader should know before trusting a number.
         deployment: What the deployment gate found, or None.
+        sensitivities: What the strategy asked to be measured of single ops.
+        ties: Numbers of finalists whose latencies cannot be told apart, per tie.
+        obstacles: Where nothing was accepted: what stood in the way, or None.
     """
 
     job_id: str
@@ -132,6 +137,9 @@ class ReportDocument:
     replay: tuple[ReplayStep, ...] = ()
     notes: tuple[str, ...] = ()
     deployment: Deployment | None = None
+    sensitivities: tuple[Sensitivities, ...] = ()
+    ties: tuple[tuple[int, ...], ...] = ()
+    obstacles: Obstacles | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -189,6 +197,9 @@ class ReportDocument:
             "replay": [asdict(step) for step in self.replay],
             "notes": list(self.notes),
             "deployment": self.deployment.to_json() if self.deployment is not None else None,
+            "sensitivities": [_finite(s.to_json()) for s in self.sensitivities],
+            "ties": [list(tie) for tie in self.ties],
+            "obstacles": _finite(self.obstacles.to_json()) if self.obstacles is not None else None,
         }
 
     @classmethod
@@ -238,6 +249,9 @@ class ReportDocument:
             replay=tuple(ReplayStep(**step) for step in data["replay"]),
             notes=tuple(data["notes"]),
             deployment=Deployment.from_json(data["deployment"]) if data.get("deployment") else None,
+            sensitivities=tuple(Sensitivities.from_json(s) for s in data.get("sensitivities", ())),
+            ties=tuple(tuple(tie) for tie in data.get("ties", ())),
+            obstacles=Obstacles.from_json(data["obstacles"]) if data.get("obstacles") else None,
         )
 
 

@@ -60,6 +60,7 @@ class TuningOutcome:
         deployment: What the deployment gate found; None where the job has no such section.
         costs: Seconds per op that the strategy was given; None when the search never began.
         findings: What it asked to be measured besides plans.
+        ties: Numbers of finalists whose latencies cannot be told apart, per tie.
     """
 
     job_id: str
@@ -84,6 +85,7 @@ class TuningOutcome:
     deployment: Deployment | None = None
     costs: Costs | None = None
     findings: tuple[Findings, ...] = ()
+    ties: tuple[tuple[int, ...], ...] = ()
 
     @property
     def accepted(self) -> bool:
