@@ -9,7 +9,7 @@ import numpy as np
 
 from autoq.adaptors.onnxrt.calibrator_segments import Chain, measure_shapes
 from autoq.adaptors.onnxrt.model import OnnxModel
-from autoq.adaptors.onnxrt.session import reason
+from autoq.adaptors.onnxrt.session import SessionSettings, reason
 from autoq.calibration.histogram import TensorCollector
 from autoq.calibration.io import content_digest
 from autoq.core.batch import Array, Batch
@@ -136,5 +136,6 @@ class _Observer:
             self._elements = elements
             self._chain = None  # its weights are released before the next chain loads them
             shapes = measure_shapes(self._graph, self._inner, fed, self._threads) if self._budget is not None else {}
-            self._chain = Chain(self._graph, self._inner, shapes, self._budget or 0, self._threads)
+            settings = SessionSettings(threads=self._threads)
+            self._chain = Chain(self._graph, self._inner, shapes, self._budget or 0, settings)
         return self._chain

@@ -8,7 +8,7 @@ one segment, and what later segments read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import onnxruntime as ort
@@ -48,8 +48,7 @@ class Chain:
         observed: Tensors that nodes of the graph make.
         shapes: Their shapes for inputs of the expected size; empty for one segment, whatever its size.
         budget: Bytes of observed tensors that one segment may make; one node may exceed it.
-        threads: Intra-op threads.
-        disabled: Names of optimizers to leave out.
+        settings: How sessions are made; where external data lie, and whether memory is kept, is found out here.
     """
 
     def __init__(
@@ -58,8 +57,7 @@ class Chain:
         observed: Sequence[str],
         shapes: Mapping[str, Sequence[int]],
         budget: int,
-        threads: int | None,
-        disabled: tuple[str, ...] = (),
+        settings: SessionSettings,
     ) -> None:
         self._observed = frozenset(observed)
         self.segments = split(graph, observed, {n: nbytes(graph, n, s) for n, s in shapes.items()}, budget)
@@ -67,9 +65,8 @@ class Chain:
         self._read: list[frozenset[str]] = []
         for segment in self.segments:
             proto = extract(graph, segment, shapes)
-            alone = len(self.segments) == 1
-            settings = SessionSettings(threads=threads, folder=graph.folder, disabled=disabled, arena=alone)
-            self._sessions.append(make_session(proto.SerializeToString(), settings))
+            own = replace(settings, folder=graph.folder, arena=len(self.segments) == 1)
+            self._sessions.append(make_session(proto.SerializeToString(), own))
             self._read.append(frozenset(i.name for i in proto.graph.input))
 
     def run(self, fed: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

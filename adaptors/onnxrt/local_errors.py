@@ -16,7 +16,7 @@ from autoq.adaptors.onnxrt.candidate import feed
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.model import OnnxModel
-from autoq.adaptors.onnxrt.session import reason
+from autoq.adaptors.onnxrt.session import SessionSettings, reason
 from autoq.calibration.output_error import OutputErrors
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Batch
@@ -48,12 +48,13 @@ def local_errors(
     options: RunOptions,
     build: Build,
     moves: Moves = lambda _fusion, _index: False,
+    *,
+    simulated: bool = False,
 ) -> Mapping[str, float]:
     """Relative squared error of each quantized op's output when it is fed float inputs, by op id, in one pass.
 
-    What is compared runs in ONNX Runtime: its 8-bit kernels where `build` writes for them, else the same numbers
-    quantized and dequantized around float kernels. That ranks ops; it does not score a plan. Precisions only count:
-    recipes of the plan are left out.
+    Twins run in ONNX Runtime's 8-bit kernels, or simulated: quantized and dequantized around float kernels. Either
+    ranks ops; neither scores a plan. Precisions only count: recipes of the plan are left out.
 
     Args:
         model: The model.
@@ -63,6 +64,7 @@ def local_errors(
         options: Threads.
         build: Writes a plan, e.g. in one of ONNX Runtime's formats.
         moves: Nodes that `build` moves conversions across.
+        simulated: Whether another runtime's kernels are simulated.
 
     Raises:
         TrialError: The plan names an unknown op, or statistics are missing.
@@ -73,12 +75,13 @@ def local_errors(
     if not twins.outputs:
         return errors.relative()
     graph = _summed(build(twins.model, twins.plan, twins.calibration), model, twins.outputs)
+    settings = SessionSettings(threads=options.threads, disabled=_DISABLED, simulated=simulated)
     chain: Chain | None = None
     for batch in batches:
         fed = feed(batch.inputs, model.inputs)
         sums: dict[str, float] = {}
         try:
-            chain = chain or _chain(graph, model, twins.outputs, fed, options)
+            chain = chain or _chain(graph, model, twins.outputs, fed, settings)
             for part in chain.run(fed):
                 sums |= {name: float(value) for name, value in part.items()}
         except AutoqError:
@@ -237,11 +240,11 @@ def _chain(
     model: OnnxModel,
     outputs: Mapping[str, tuple[str, str]],
     fed: Mapping[str, Array],
-    options: RunOptions,
+    settings: SessionSettings,
 ) -> Chain:
     """Sessions that hold the tensors of few ops at once; a sum weighs as much as the output it is taken of."""
-    observed = [op_output for op_output, _ in outputs.values()]
-    shapes = measure_shapes(model.graph, observed, fed, options.threads)
+    observed = [own for own, _ in outputs.values()]
+    shapes = measure_shapes(model.graph, observed, fed, settings.threads)
     names = [prefix + op for op in outputs for prefix in (_ERROR, _ENERGY)]
     weights = {_ERROR + op: shapes[own] for op, (own, _) in outputs.items()}
-    return Chain(graph, names, weights, _BUDGET, options.threads, _DISABLED)
+    return Chain(graph, names, weights, _BUDGET, settings)

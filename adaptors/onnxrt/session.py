@@ -52,6 +52,7 @@ class SessionSettings:
         disabled: Names of optimizers to leave out.
         arena: False returns memory to the system after each run, at some cost in speed.
         shapes_first: Run Shape nodes as soon as they can run, so that what they measure is freed early.
+        simulated: Compute in float between Dequantize and Quantize nodes, where 8-bit kernels would join them.
     """
 
     threads: int | None = None
@@ -64,6 +65,7 @@ class SessionSettings:
     disabled: tuple[str, ...] = ()
     arena: bool = True
     shapes_first: bool = False
+    simulated: bool = False
 
 
 def make_session(model: bytes | Path, settings: SessionSettings = SessionSettings()) -> ort.InferenceSession:
@@ -80,6 +82,8 @@ def make_session(model: bytes | Path, settings: SessionSettings = SessionSetting
     options.graph_optimization_level = level.ORT_ENABLE_ALL if settings.optimize else level.ORT_ENABLE_BASIC
     if settings.plain:
         options.graph_optimization_level = level.ORT_DISABLE_ALL
+    if settings.simulated:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     if settings.optimized is not None:
         options.optimized_model_filepath = str(settings.optimized)
     if settings.weights is not None:

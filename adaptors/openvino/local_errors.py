@@ -24,7 +24,7 @@ def local_errors(
         TrialError: The plan names an unknown op, or statistics are missing.
         DataError: The model fails on the data.
     """
-    return twins.local_errors(model, plan, calibration, batches, options, _written, moves)
+    return twins.local_errors(model, plan, calibration, batches, options, _written, moves, simulated=True)
 
 
 def _written(model: OnnxModel, plan: Plan, calibration: Calibration | None) -> ModelProto:

@@ -147,7 +147,7 @@ def test_chain_computes_every_node_once(model: OnnxModel) -> None:
     shapes = measure_shapes(model.graph, inner, {"x": images(1)[0]}, 1)
     protos = [
         calibrator_segments.extract(model.graph, s, shapes)
-        for s in Chain(model.graph, inner, shapes, 20_000, 1).segments
+        for s in Chain(model.graph, inner, shapes, 20_000, SessionSettings(threads=1)).segments
     ]
     names = [node.name for proto in protos for node in proto.graph.node]
     assert len(protos) > 2
