@@ -21,7 +21,7 @@ from autoq.core.runner import ProgressListener, TrialRunner
 from autoq.core.strategy import Costs
 from autoq.report.build import build_document
 from autoq.report.document import ReportDocument
-from autoq.report.sensitivity import Sensitivities
+from autoq.report.sensitivity import Sensitivities, one_per_need
 from autoq.result import Result
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
@@ -127,7 +127,7 @@ def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDoc
         notes=outcome.notes,
         black_box=black_box,
         deployment=outcome.deployment,
-        sensitivities=[Sensitivities.of(outcome.space, costs, f, floating) for f in outcome.findings],
+        sensitivities=[Sensitivities.of(outcome.space, costs, f, floating) for f in one_per_need(outcome.findings)],
         ties=outcome.ties,
         obstacles=_obstacles(job, outcome) if outcome.best is None else None,
     )

@@ -13,18 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from autoq.cli.console import console, error_console
+from autoq.config.files import check_files
 from autoq.config.loader import load_job
 from autoq.config.rules import space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource
 from autoq.core.capability import Capability, CapabilityTable
+from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name
+from autoq.core.inquiry import Need
 from autoq.core.registry import make_adaptor
 from autoq.core.space import Space, match_names
 from autoq.tuning.assemble import model_source
 
 _JOB_SUFFIXES = (".yaml", ".yml")
 _DEFAULT_FRAMEWORK = "onnxrt_qdq"
+_SENSING_SECONDS = 300.0
 
 
 def command(
@@ -37,11 +41,32 @@ def command(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Ops to print; 0 for all.")] = 40,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Measure what quantizing each op of a job's model does and saves.")
+    ] = False,
+    need: Annotated[
+        Need | None, typer.Option(help="With --sensitivity: what to measure; sensitivity by default.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help=f"With --sensitivity: seconds it may take; {_SENSING_SECONDS:g} by default."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --sensitivity: write a page with a chart.")
+    ] = None,
 ) -> None:
     """Show which op of a model can run in which precision, what it costs there, and where that is known from.
 
-    For a job file, precisions that the job's rules leave out are dimmed.
+    For a job file, precisions that the job's rules leave out are dimmed. With --sensitivity, the fully quantized plan
+    is taken apart: what each op does to the outputs, measured on calibration samples as a search would, and what it
+    saves.
     """
+    if sensitivity:
+        _sensitivity(model_or_job, framework, need, seconds, op, limit, as_json, html)
+        return
+    for name, value in (("--need", need), ("--seconds", seconds), ("--html", html)):
+        if value is not None:
+            raise ConfigError(f"{name} says how sensitivity is measured", hint="add --sensitivity")
     job: Job | None = None
     if model_or_job.suffix.lower() in _JOB_SUFFIXES:
         job = load_job(model_or_job)
@@ -74,6 +99,39 @@ def command(
     console.print(_ops(shown, search))
     if len(shown) < len(rows):
         console.print(f"… and {len(rows) - len(shown)} more; --limit 0 shows all", style="dim", highlight=False)
+
+
+def _sensitivity(
+    path: Path,
+    framework: str | None,
+    need: Need | None,
+    seconds: float | None,
+    op: str | None,
+    limit: int,
+    as_json: bool,
+    html: Path | None,
+) -> None:
+    from autoq.cli.sensitivity import show_sensitivity
+
+    if path.suffix.lower() not in _JOB_SUFFIXES:
+        raise ConfigError(
+            "sensitivity is measured on calibration samples, and only a job names some",
+            where=str(path),
+            hint="`autoq init` writes a job file: `autoq inspect job.yaml --sensitivity`",
+        )
+    job = load_job(path)
+    if framework is not None:
+        job = job.model_copy(update={"model": job.model.model_copy(update={"framework": framework})})
+    check_files(job)
+    show_sensitivity(
+        job,
+        need or Need.SENSITIVITY,
+        _SENSING_SECONDS if seconds is None else seconds,
+        pattern=op,
+        limit=limit,
+        as_json=as_json,
+        html=html,
+    )
 
 
 def _shown(source: ModelSource) -> str:

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from autoq.cli.console import console
 from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
-from autoq.report import deployment, page, side_by_side
+from autoq.report import deployment, hindrance, page, side_by_side
 from autoq.report.document import ReportDocument
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
@@ -101,6 +102,9 @@ def print_document(document: ReportDocument) -> None:
     effort = scoring_effort(document.trials, document.samples.get("tune", 0))
     if effort is not None:
         console.print(f"scoring stopped early: {effort}", highlight=False, markup=False)
+    _print_obstacles(document)
+    for line in hindrance.ties(document):
+        console.print(line, highlight=False, markup=False)
     for note in document.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     floats = len(rivals_of(document.trials))
@@ -111,6 +115,25 @@ def print_document(document: ReportDocument) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def _print_obstacles(document: ReportDocument) -> None:
+    """Where nothing was accepted: how near it came, what stands in the way, what would help."""
+    if document.obstacles is None:
+        return
+    console.print()
+    console.print(hindrance.reached(document), highlight=False, markup=False)
+    rows = hindrance.blockers(document)
+    if rows:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("in the way", "type", "evidence"):
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(Text(row.ops), Text(row.type), Text(row.evidence))
+        console.print(table)
+    for line in document.obstacles.advice:
+        console.print(f"what would help: {line}", highlight=False, markup=False)
+    console.print()
 
 
 def _print_rivals(document: ReportDocument) -> None:

@@ -12,12 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from autoq.core.errors import StoreError
-from autoq.report import deployment, page, side_by_side, text
+from autoq.report import deployment, hindrance, page, side_by_side, text
 from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
+from autoq.report.effects_chart import effects_chart
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
 from autoq.report.scoring import scoring_effort
+from autoq.report.sensitivity import MEANING, NAMES
 from autoq.store.artifacts import write_text_atomic
 
 _WIDE, _NARROW = 720, 300
@@ -55,48 +57,63 @@ def read_report(path: Path) -> ReportDocument:
 
 def render(document: ReportDocument) -> str:
     """The page."""
-    environment = Environment(
+    kinds, cells = page.precision_map(document)
+    held_out = document.held_out
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            document=document,
+            verdict=document.verdict,
+            css=style(),
+            text=text,
+            gate=deployment,
+            tune=page.shown_losses(document),
+            held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
+            compared=side_by_side.compared(document),
+            base=baseline_name(document.trials),
+            rivals=rival_rows(document),
+            floats=len(rivals_of(document.trials)),
+            effort=scoring_effort(document.trials, document.samples.get("tune", 0)),
+            estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
+            on_reference=any(t.reference for t in document.trials),
+            speed_bars=side_by_side.speed_bars(document),
+            speed=side_by_side.speed_text(document),
+            samples=page.samples(document),
+            kinds=kinds,
+            cells=cells,
+            types=page.by_type(cells, kinds),
+            trials=page.trial_rows(document),
+            phases=page.phases(document),
+            scatters=[(c.metric, both(partial(scatter, document, index))) for index, c in enumerate(document.criteria)],
+            history=both(partial(history, document)),
+            hindrance=hindrance,
+            effects=[
+                (NAMES[s.need], MEANING[s.need], s, chart)
+                for s in document.sensitivities
+                if (chart := both(partial(effects_chart, s))) is not None
+            ],
+        )
+    )
+
+
+def environment() -> Environment:
+    """Where the templates are found."""
+    return Environment(
         loader=PackageLoader("autoq.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    kinds, cells = page.precision_map(document)
-    held_out = document.held_out
-    return environment.get_template("report.html").render(
-        document=document,
-        verdict=document.verdict,
-        css=Markup(_style()),
-        text=text,
-        gate=deployment,
-        tune=page.shown_losses(document),
-        held_out=page.losses(document.criteria, held_out.scores) if held_out is not None else [],
-        compared=side_by_side.compared(document),
-        base=baseline_name(document.trials),
-        rivals=rival_rows(document),
-        floats=len(rivals_of(document.trials)),
-        effort=scoring_effort(document.trials, document.samples.get("tune", 0)),
-        estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
-        on_reference=any(t.reference for t in document.trials),
-        speed_bars=side_by_side.speed_bars(document),
-        speed=side_by_side.speed_text(document),
-        samples=page.samples(document),
-        kinds=kinds,
-        cells=cells,
-        types=page.by_type(cells, kinds),
-        trials=page.trial_rows(document),
-        phases=page.phases(document),
-        scatters=[(c.metric, _both(partial(scatter, document, index))) for index, c in enumerate(document.criteria)],
-        history=_both(partial(history, document)),
-    )
 
 
-def _style() -> str:
-    return (files("autoq.report") / "templates" / "report.css").read_text(encoding="utf-8")
+def style() -> Markup:
+    """The style sheet of all pages."""
+    return Markup((files("autoq.report") / "templates" / "report.css").read_text(encoding="utf-8"))
 
 
-def _both(draw: Callable[[int], str | None]) -> tuple[Markup, Markup] | None:
+def both(draw: Callable[[int], str | None]) -> tuple[Markup, Markup] | None:
     """The wide and the narrow picture. Vega escapes what the user wrote, so they are safe to place."""
     wide, narrow = draw(_WIDE), draw(_NARROW)
     if wide is None or narrow is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -167,6 +167,16 @@ class Sensitivities:
             if count == 1
             else f"the worst {count} of {len(found)} ops hold {share}"
         )
+
+
+def one_per_need(findings: Iterable[Findings]) -> list[Findings]:
+    """The findings that a reader sees: of several answers to one kind of question, the one of most units."""
+    best: dict[Need, Findings] = {}
+    for found in findings:
+        old = best.get(found.inquiry.need)
+        if found.values and (old is None or len(found.values) > len(old.values)):
+            best[found.inquiry.need] = found
+    return [*best.values()]
 
 
 def _percent(share: float) -> str:

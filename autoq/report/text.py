@@ -87,6 +87,11 @@ def loss_phrase(criterion: Criterion, value: float, metric: str, *, past: bool =
     return f"{verb} {about}{shown} {between} {metric}"
 
 
+def percent(share: float | None) -> str:
+    """``12.3 %``; a dash for None."""
+    return NONE if share is None else f"{fixed(100 * share, 1)} %"
+
+
 def ratio_text(interval: Interval) -> str:
     """``0.429 [0.415, 0.444]``."""
     return f"{fixed(interval.value, 3)} [{fixed(interval.low, 3)}, {fixed(interval.high, 3)}]"
