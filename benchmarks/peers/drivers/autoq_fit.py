@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import autoq
+from benchmarks.peers.drivers import openvino_run
 from benchmarks.peers.drivers.session import Answer, Session, main
 from benchmarks.peers.neutral import LABELS
 
@@ -84,4 +85,5 @@ if __name__ == "__main__":
     main(
         {name: partial(tune, framework=name) for name in _FILES},
         ("autoq", "onnxruntime", "openvino", "onnx", "numpy"),
+        {"openvino": openvino_run.load},
     )

@@ -19,4 +19,4 @@ def tune(session: Session) -> Answer:
 
 
 if __name__ == "__main__":
-    main({"accuracy-control": tune}, ("nncf", "openvino", "onnx", "numpy"), load)
+    main({"accuracy-control": tune}, ("nncf", "openvino", "onnx", "numpy"), {"accuracy-control": load})

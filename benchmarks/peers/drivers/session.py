@@ -187,9 +187,17 @@ def onnx_run(model: bytes | str) -> Run:
 
 
 def main(
-    tools: Mapping[str, Callable[[Session], Answer]], packages: Sequence[str], load: Callable[[str], Run] = onnx_run
+    tools: Mapping[str, Callable[[Session], Answer]],
+    packages: Sequence[str],
+    loaders: Mapping[str, Callable[[str], Run]] | None = None,
 ) -> None:
-    """The command line of a driver: its first argument says which of its tools to run."""
+    """The command line of a driver: its first argument says which of its tools to run.
+
+    Args:
+        tools: Searches by name.
+        packages: Packages whose versions are told.
+        loaders: From a model file to something that runs, for tools that are not for ONNX Runtime.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("tool", choices=list(tools), help="which of the driver's tools to run")
     parser.add_argument("--task", type=Path, required=True, help="folder of the task")
@@ -197,6 +205,7 @@ def main(
     parser.add_argument("--timeout", type=float, required=True, help="seconds the search may take")
     parser.add_argument("--out", type=Path, required=True, help="folder for what comes out")
     arguments = parser.parse_args()
+    load = (loaders or {}).get(arguments.tool, onnx_run)
     float_run = load(str(arguments.task / neutral.MODEL))
     session = Session(arguments.task, arguments.limit, arguments.timeout, arguments.out, float_run)
     session.search(tools[arguments.tool], packages)
