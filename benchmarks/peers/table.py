@@ -36,9 +36,10 @@ cell after the other; it may be stopped at any time. Intel Neural Compressor (IN
 on the path, or its interpreter in `AUTOQ_PYTHON310`. Some cells:
 `python -m benchmarks.peers run --task minilm --limit 0.01 --peer autoq inc-basic`.
 
-- **Its answer**: *accepted* and *not accepted* are the tool's own words; *kept* and *broken* are the judge's, who scores
-  every model again in the runtime it is for: ONNX Runtime, or OpenVINO where the tool's name says so. An *attempt* is
-  the best model that a search had scored when its time was up: the tool hands over nothing, and the user keeps fp32.
+- **Its answer**: *accepted* and *not accepted* are the tool's own words; *kept* and *broken* are the judge's, who
+  scores every model again in the runtime it is for: ONNX Runtime, or OpenVINO where the tool's name says so. An
+  *attempt* is the best model that a search had scored when its time was up: the tool hands over nothing, and the user
+  keeps fp32.
 - **Loss**: relative to fp32, in points for PP-OCR; negative is a gain. *Held out*: on samples no search saw.
 - **Latency**: at the task's batch size, one thread, interleaved with fp32 in the same runtime; 95 % interval.
 - **Seconds**: the whole search, without imports and without loading data. **fp32 evaluations**: the same time divided
@@ -46,12 +47,12 @@ on the path, or its interpreter in `AUTOQ_PYTHON310`. Some cells:
 - **Evaluations** and **samples**: every call, fp32's included; autoq's samples also count its held-out verdict, which
   the others do not give. **Peak MB**: the process and its children, the samples included.
 
-Settings are the tools' defaults, with these exceptions. INC: QDQ nodes (its QOperator form of MiniLM does not load), and
-the strategy asked for from the start, until the first model it accepts. NNCF: calibration on all samples given; the
-subset it ranks layers on follows from that (at most 64 items, its default is 300 and slower); MiniLM is declared a
-transformer. ONNX Runtime's quantizers tune nothing and promise nothing: one call, after the pre-processing that their
-guide asks for. autoq: strategy `auto`, no other option. What autoq learns of a machine once per runtime version is
-kept there and not counted."""
+Settings are the tools' defaults, with these exceptions. INC: QDQ nodes (its QOperator form of MiniLM does not load),
+and the strategy asked for from the start, until the first model it accepts. NNCF: calibration on all samples given;
+the subset it ranks layers on follows from that (at most 64 items, its default is 300 and slower); MiniLM is declared
+a transformer. ONNX Runtime's quantizers tune nothing and promise nothing: one call, after the pre-processing that
+their guide asks for. autoq: strategy `auto`, no other option. What autoq learns of a machine once per runtime version
+is kept there and not counted."""
 
 
 def markdown(results: Iterable[CellResult]) -> str:
