@@ -74,7 +74,7 @@ def test_with_all_samples_it_is_the_decision_of_the_full_evaluation(scores, limi
 
 @given(st.permutations([1] * 3 + [0] * 57), st.sampled_from([0.05, 0.05 - 1e-12, 0.05 + 1e-12]))
 def test_a_loss_of_exactly_the_limit_is_kept_whatever_rounding_does(differs, limit):
-    found = decide(Criterion("agreement", limit), AGREEMENT, differs, np.zeros(60))
+    found = decide(Criterion("agreement", limit), AGREEMENT, differs, np.zeros(60), (20,))
     assert found.kept or found.samples < 60
 
 
@@ -165,7 +165,7 @@ def test_a_baseline_of_zero_allows_no_relative_loss():
     assert decide(criterion, ERROR, np.zeros(50), np.zeros(50)).kept
 
 
-@given(st.integers(0, 99), st.sampled_from([1, 7, 100]))
+@given(st.integers(0, 99), st.sampled_from([13, 100]))
 def test_a_score_that_is_no_number_is_never_kept(place, size):
     candidate = np.ones(100)
     candidate[place] = np.nan

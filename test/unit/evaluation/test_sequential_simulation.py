@@ -15,7 +15,7 @@ from autoq.evaluation.sequential.drops import Drops
 from autoq.evaluation.sequential.loss_test import LossTest
 
 CONFIDENCE = 0.9
-TRIALS = 150
+TRIALS = 100
 
 
 def population(shape, count, lost, generator):
