@@ -18,11 +18,13 @@ class StoppingRule:
     Attributes:
         criteria: The promise, one criterion per metric.
         baseline: fp32's records of all samples, by metric.
+        hard: How many of the first samples are there for being hard; the others come at random.
         before: The candidate's records of the samples before those that are scored now, by metric.
     """
 
     criteria: tuple[Criterion, ...]
     baseline: Mapping[str, Records]
+    hard: int = 0
     before: Mapping[str, Records] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -30,6 +32,7 @@ class StoppingRule:
         return {
             "criteria": [c.to_json() for c in self.criteria],
             "baseline": records_to_json(self.baseline),
+            "hard": self.hard,
             "before": records_to_json(self.before),
         }
 
@@ -39,6 +42,7 @@ class StoppingRule:
         return cls(
             tuple(Criterion.from_json(c) for c in data["criteria"]),
             records_from_json(data["baseline"]),
+            data["hard"],
             records_from_json(data["before"]),
         )
 

@@ -176,7 +176,8 @@ class Evaluated:
     """Scores of the samples asked for, or of as many as decided the trial.
 
     `reference` where they are not those of the deployed form; `divergence` as `Trial.divergence`, None where the first
-    samples were not among them.
+    samples were not among them; `hard` samples of the tune split come first because fp32 is least sure of them, the
+    others in random order.
     """
 
     records: Mapping[str, Records]
@@ -186,6 +187,7 @@ class Evaluated:
     latency: Latency | None = None
     reference: bool = False
     divergence: float | None = None
+    hard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
                 "latency": answer.latency.to_json() if answer.latency else None,
                 "reference": answer.reference,
                 "divergence": answer.divergence,
+                "hard": answer.hard,
             }
         case Measured():
             data["latencies"] = [latency.to_json() for latency in answer.latencies]
@@ -353,6 +356,7 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
                 Latency.from_json(latency) if latency else None,
                 values["reference"],
                 values["divergence"],
+                values["hard"],
             )
         case "Measured":
             return Measured(tuple(Latency.from_json(d) for d in values["latencies"]))

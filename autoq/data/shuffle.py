@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,14 @@ MOST_BYTES = 256 * 2**20
 """A stream larger than this is not held in memory to shuffle it."""
 
 
-def shuffled(source: DataSource, seed: int, most_bytes: int = MOST_BYTES) -> DataSource | None:
+class Shuffled(DataSource, Protocol):
+    """Samples that can be put in another order."""
+
+    def select(self, positions: Indices) -> Shuffled:
+        """These samples in another order, or some of them, by their position in this one."""
+
+
+def shuffled(source: DataSource, seed: int, most_bytes: int = MOST_BYTES) -> Shuffled | None:
     """The samples in an order drawn by `seed`.
 
     Samples that can be read by number are read in that order. Those of a stream are kept in memory, which takes as
@@ -53,6 +61,10 @@ class _Held:
         self._chosen = chosen
         self._batch_size = batch_size
         self._origin = origin
+
+    def select(self, positions: Indices) -> _Held:
+        """These samples in another order, or some of them, by their position in this one."""
+        return _Held(self._whole, self._chosen[positions], self._batch_size, self._origin)
 
     @property
     def samples(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function, qualified_name
 from autoq.core.registry import make_adaptor, strategy_factory
 from autoq.core.task import MetricInfo, Split
-from autoq.data.shuffle import shuffled
+from autoq.data.shuffle import Shuffled, shuffled
 from autoq.data.source import DataSource
 from autoq.data.sources import open_data, open_dataloader, split
 from autoq.evaluation.metrics import Metric, make_metrics
@@ -156,7 +156,7 @@ def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> Jo
                 "static quantization needs calibration data",
                 hint="give quantization.calibration.dataloader, or calib_dataloader from Python",
             )
-    return JobData(_scorer(job, parts, splits), calibration, tune or calibration, mixed is not None)
+    return JobData(_scorer(job, parts, splits, mixed), calibration, tune or calibration, mixed is not None)
 
 
 def _splits(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> dict[Split, DataSource]:
@@ -188,7 +188,7 @@ def _python_data(data: Any, name: str, job: Job, inputs: Sequence[TensorSpec] | 
     return open_data(data, batch_size=size, input_specs=inputs, where=name)
 
 
-def _scorer(job: Job, parts: PythonParts, splits: Mapping[Split, DataSource]) -> Scorer:
+def _scorer(job: Job, parts: PythonParts, splits: dict[Split, DataSource], mixed: Shuffled | None) -> Scorer:
     accuracy = job.evaluation.accuracy
     if parts.eval_func is not None:
         return BlackBoxScorer(parts.eval_func, job.tuning.accuracy_criterion.higher_is_better is not False)
@@ -202,7 +202,7 @@ def _scorer(job: Job, parts: PythonParts, splits: Mapping[Split, DataSource]) ->
     if postprocess is None:
         postprocess = make_postprocess(steps, job.base)
     metrics = metrics_of(job, parts)
-    return DataScorer(splits, metrics, postprocess, _scoring_settings(job, metrics))
+    return DataScorer(splits, metrics, postprocess, _scoring_settings(job, metrics), shuffled=mixed)
 
 
 def _scoring_settings(job: Job, metrics: Sequence[Metric]) -> str:

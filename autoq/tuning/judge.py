@@ -66,16 +66,17 @@ class Judge:
         """Whether a trial can be decided before its last sample."""
         return self._shuffled and self._metrics is not None and can_stop_early(self.criteria, self._metrics)
 
-    def decision(self, records: Mapping[str, Records], baseline: Mapping[str, Records]) -> Decision | None:
+    def decision(self, records: Mapping[str, Records], baseline: Mapping[str, Records], hard: int) -> Decision | None:
         """What the first samples decide of all of them; None when they decide nothing.
 
         Args:
             records: The candidate's records of the first samples.
             baseline: fp32's records of all samples.
+            hard: How many of the first samples are there for being hard; the others come at random.
         """
         if not self.sequential or self._metrics is None:
             return None
-        return SequentialDecider(self.criteria, self._metrics, baseline).add(records)
+        return SequentialDecider(self.criteria, self._metrics, baseline, hard).add(records)
 
     def decided_scores(
         self, decision: Decision, records: Mapping[str, Records], baseline: Mapping[str, Records]

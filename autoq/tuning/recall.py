@@ -48,5 +48,5 @@ def _keeps(session: Session, trial: Trial) -> bool:
     found = session.ledger.known(trial.plan, deployed=trial.proposal.deployed)
     if found.samples >= every:
         return all(s.met for s in judge.scores(found.records, reference))
-    decision = judge.decision(found.records, reference) if found.records else None
+    decision = judge.decision(found.records, reference, session.hard) if found.records else None
     return decision is not None and decision.kept

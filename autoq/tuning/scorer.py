@@ -16,9 +16,12 @@ from autoq.core.function import qualified_name
 from autoq.core.records import Records
 from autoq.core.stopping import StoppingRule
 from autoq.core.task import MetricInfo, Split
-from autoq.data.source import DataSource, count_samples
+from autoq.data.shuffle import Shuffled
+from autoq.data.source import DataSource, Indices, count_samples
 from autoq.evaluation.divergence import Reference
+from autoq.evaluation.margin import Margins
 from autoq.evaluation.metrics import Metric
+from autoq.evaluation.metrics.base import Floats
 from autoq.evaluation.postprocess import Postprocess
 from autoq.evaluation.scoring import score_batches
 from autoq.evaluation.sequential.decision import SequentialDecider
@@ -80,12 +83,13 @@ class Scorer(Protocol):
 class DataScorer:
     """Runs a candidate over evaluation data."""
 
-    sources: Mapping[Split, DataSource]
+    sources: dict[Split, DataSource]
     measures: Sequence[Metric]
     postprocess: Postprocess
     settings: str
     _counts: dict[Split, int] = field(default_factory=dict)
     _references: list[Reference] = field(default_factory=list)
+    shuffled: Shuffled | None = None
 
     @property
     def metrics(self) -> Sequence[MetricInfo]:
@@ -126,11 +130,30 @@ class DataScorer:
             watch.enough if watch is not None else None,
         )
 
+    def score_with_margins(self, fp32: Candidate, progress: OnProgress) -> tuple[Mapping[str, Records], Floats | None]:
+        """fp32's records of the whole tune split, and how sure it is of each sample; None where that cannot be told."""
+        total = self.samples[Split.TUNE]
+        margins = Margins(fp32.predict)
+        progress(0, total)
+        records = score_batches(
+            margins,
+            self.sources[Split.TUNE].batches(),
+            self.postprocess,
+            self.measures,
+            lambda done: progress(done, total),
+        )
+        return records, margins.of(total)
+
+    def reorder(self, order: Indices) -> None:
+        """Score the tune split in another order from now on; only where it is `shuffled`."""
+        assert self.shuffled is not None
+        self.sources[Split.TUNE] = self.shuffled.select(order)
+
     def watch(self, rule: StoppingRule | None, fp32: Callable[[], Candidate] | None) -> Watch:
         """Stops by the rule, and compares the first samples' outputs with those of fp32, which are kept."""
         decider = None
         if rule is not None:
-            decider = SequentialDecider(rule.criteria, self.measures, rule.baseline)
+            decider = SequentialDecider(rule.criteria, self.measures, rule.baseline, rule.hard)
             if rule.before:
                 decider.add(rule.before)
         if fp32 is None:

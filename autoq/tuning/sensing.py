@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from autoq.core.statistics import Calibration
 from autoq.core.task import Progress, Sense, Sensed
 from autoq.data.source import DataSource
 from autoq.evaluation.divergence import Reference
-from autoq.store.failures import of_os_error
+from autoq.store.artifacts import write_text_atomic
 
 SENSING = 1
 """Version of the way units are measured; raise it whenever the same model and data would give other values."""
@@ -177,11 +175,4 @@ class _Kept:
     def write(self, *, complete: bool) -> None:
         self._written = time.monotonic()
         self.complete = complete
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".sensed-")
-            with os.fdopen(handle, "w") as file:
-                json.dump({"values": self.values, "complete": complete}, file)
-            Path(name).replace(self._path)
-        except OSError as error:
-            raise of_os_error(error, self._path.parent) from error
+        write_text_atomic(self._path, json.dumps({"values": self.values, "complete": complete}))

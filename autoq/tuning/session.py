@@ -41,6 +41,9 @@ from autoq.tuning.questions import answered, question
 _CLEARLY_PAYS = 0.8
 """Compiling a plan must save this share of its evaluation's time, or the reference is scored."""
 
+_HARD = "hard samples"
+"""Under which the store keeps how many samples come first for being hard."""
+
 _MOST_STARTS = 2
 """A plan whose start was orphaned this often is recorded as crashed and not tried again."""
 
@@ -172,6 +175,7 @@ def score_baseline(
     if known.samples < description.samples[Split.TUNE] or known.latency is None:
         scored = _scored_baseline(desk, Split.TUNE, description.samples[Split.TUNE], LatencyEffort.QUICK)
         size = scored.size_bytes if "compile" in scored.seconds else description.size_bytes
+        ledger.keep_fact(_HARD, scored.hard)
     with _of_fp32("tune samples"):
         scores = judge.baseline_scores(scored.records)
     judge.check_baseline(scores, scored.records)
@@ -241,6 +245,11 @@ class Session:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
+    def hard(self) -> int:
+        """How many of the first tune samples are there for being hard; the others come at random."""
+        return int(self.ledger.fact(_HARD) or 0)
+
+    @cached_property
     def costs(self) -> Costs:
         """Seconds per op in fp32 and fully quantized: measured once, stored, re-read."""
         samples, full = self.description.samples[Split.TUNE], self.space.full_plan()
@@ -296,7 +305,7 @@ class Session:
         latency = proposal.latency if known.latency is None and self._is_measured(proposal) else LatencyEffort.NONE
         reference = self.baseline_records[Split.TUNE]
         stops = proposal.samples is None and not proposal.exact and self.judge.sequential
-        if stops and known.records and self.judge.decision(known.records, reference) is not None:
+        if stops and known.records and self.judge.decision(known.records, reference, self.hard) is not None:
             wanted = known.samples
         answer: Answer
         if starts > _MOST_STARTS:
@@ -314,7 +323,7 @@ class Session:
                         wanted,
                         latency,
                         deployed=proposal.deployed,
-                        rule=StoppingRule(self.judge.criteria, reference, known.records) if stops else None,
+                        rule=StoppingRule(self.judge.criteria, reference, self.hard, known.records) if stops else None,
                         spare_broken=stops and not self._estimator.deserves_measuring(proposal.plan, finished),
                     )
                 )
@@ -379,7 +388,7 @@ class Session:
         seen = min(wanted, *(len(r) for r in records.values()))
         used = {metric: r.first(seen) for metric, r in records.items()}
         try:
-            decision = self.judge.decision(used, reference) if stops and seen < every else None
+            decision = self.judge.decision(used, reference, self.hard) if stops and seen < every else None
             if decision is not None:
                 scores = self.judge.decided_scores(decision, used, reference)
             else:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from autoq.core.trial import Failure, FailureKind, Latency
 from autoq.data.sources import DataSource
 from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
+from autoq.tuning.arrange import ARRANGEMENT, Arranger
 from autoq.tuning.candidates import Candidates, compile_seconds
 from autoq.tuning.deployment.bench import Access, DeploymentBench
 from autoq.tuning.environment import describe_environment, processor, versions
@@ -104,6 +106,12 @@ class Workbench:
         self._data = setup.open_data(self._model.inputs)
         self._calibration: Calibration | None = None
         self._candidates = Candidates(self._build)
+        self._arranger = Arranger(
+            self._data.scorer,
+            setup.cache / f"order-{digest_of([ARRANGEMENT, self._evidence])}.npz",
+            lambda: self._candidates.deployed_of(FP32_PLAN, lambda _: None),
+            wanted=self._data.shuffled and all(m.is_mean for m in self._data.scorer.metrics),
+        )
         self._latency_inputs: Inputs | None = None
         self._clock: Callable[[], float] = getattr(self._adaptor, "clock", time.perf_counter)
 
@@ -113,23 +121,10 @@ class Workbench:
         samples = dict(self._data.scorer.samples)
         if not samples.get(Split.TUNE):
             raise DataError("there is no evaluation sample to tune on", hint="check evaluation.accuracy.dataloader")
-        usability = self._adaptor.usability()
-        evidence = digest_of(
-            {
-                "framework": setup.framework,
-                "model": model.fingerprint,
-                "calibration": self._calibration_key().digest if self._data.calibration is not None else None,
-                "evaluation": list(self._data.scorer.fingerprint),
-                "settings": dict(setup.settings),
-                "threads": setup.options.threads,
-                "processor": processor(),
-                "versions": {**versions(), **usability.versions},
-            }
-        )
         return Description(
             table=self._table,
             fingerprint=model.fingerprint,
-            evidence=evidence,
+            evidence=self._evidence,
             inputs=tuple(model.inputs),
             outputs=tuple(model.outputs),
             size_bytes=model.size_bytes,
@@ -137,8 +132,24 @@ class Workbench:
             samples=samples,
             batch_size=setup.latency.batch_size,
             environment=describe_environment(setup.options.threads),
-            notes=usability.notes,
+            notes=self._adaptor.usability().notes,
             shuffled=self._data.shuffled,
+        )
+
+    @cached_property
+    def _evidence(self) -> str:
+        setup = self._setup
+        return digest_of(
+            {
+                "framework": setup.framework,
+                "model": self._model.fingerprint,
+                "calibration": self._calibration_key().digest if self._data.calibration is not None else None,
+                "evaluation": list(self._data.scorer.fingerprint),
+                "settings": dict(setup.settings),
+                "threads": setup.options.threads,
+                "processor": processor(),
+                "versions": {**versions(), **self._adaptor.usability().versions},
+            }
         )
 
     def handle(self, task: Task, progress: ProgressListener) -> Answer:
@@ -163,6 +174,7 @@ class Workbench:
 
     def _deployment(self, progress: ProgressListener) -> DeploymentBench:
         setup, settings = self._setup, self._setup.latency
+        self._arranger.arrange(lambda done, total: progress(Progress("evaluate", done, total)))
 
         def calibration() -> Calibration | None:
             if self._calibration is None and self._data.calibration is not None:
@@ -280,14 +292,12 @@ class Workbench:
         if known is None and (compiled := compile_seconds(searched)) is not None:
             seconds["compile"] = compiled
         ready = time.perf_counter()
-        watch = self._watch(task)
+        watch = Watch()
         report: OnProgress = lambda done, total: progress(Progress("evaluate", done, total))  # noqa: E731
         records: Mapping[str, Records] = {}
         if task.stop > task.start:
             with told_as(f"evaluation data ({task.split.replace('_', '-')} split)"):
-                scored_form = candidate if task.deployed else searched
-                scorer = self._data.scorer
-                records = scorer.score(scored_form, task.split, task.start, task.stop, report, watch)
+                records, watch = self._scored(task, candidate if task.deployed else searched, report)
         scored = time.perf_counter()
         latency = None
         if task.latency is not LatencyEffort.NONE and not (watch.broken and task.spare_broken):
@@ -301,7 +311,20 @@ class Workbench:
             latency=latency,
             reference=compiles and not task.deployed,
             divergence=watch.divergence,
+            hard=self._arranger.hard,
         )
+
+    def _scored(
+        self, task: Evaluate, candidate: Candidate, progress: OnProgress
+    ) -> tuple[Mapping[str, Records], Watch]:
+        """Records by metric; the first time fp32 is scored, also the order of the samples is found."""
+        scorer = self._data.scorer
+        if task.split is Split.TUNE:
+            found = self._arranger.arrange(progress)
+            if found is not None and task.plan.is_baseline and task.start == 0:
+                return {name: records.first(task.stop) for name, records in found.items()}, Watch()
+        watch = self._watch(task)
+        return scorer.score(candidate, task.split, task.start, task.stop, progress, watch), watch
 
     def _watch(self, task: Evaluate) -> Watch:
         compared = task.split is Split.TUNE and task.start == 0 and task.stop > 0 and not task.plan.is_baseline

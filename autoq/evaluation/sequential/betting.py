@@ -1,8 +1,9 @@
 """Evidence about the mean of a finite population, sampled without replacement: the capital of a gambler.
 
-Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (2020), section 5 (sampling
-without replacement). Whoever bets against a true hypothesis multiplies his capital by r with a chance of at most
-1 / r, at whatever time one looks (Ville 1939): the capital measures evidence, and looking after each sample is free.
+Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (2020), in the form for
+sampling without replacement. Whoever bets against a true hypothesis multiplies his capital by r with a chance of at
+most 1 / r, at whatever time one looks (Ville 1939): the capital measures evidence, and looking after each sample is
+free.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _halved(first: float, scale: float, population: int) -> list[float]:
     """Sizes from `first` down to the smallest that can win much among so many samples, at least `first`.
 
     The best bet on a difference that N samples can just tell is of the order of
-    ``sqrt(2 ln(1 / error) / (N variance))`` (Waudby-Smith and Ramdas 2020, section 3.3).
+    ``sqrt(2 ln(1 / error) / (N variance))`` (the predictable bets of Waudby-Smith and Ramdas 2020).
     """
     sizes = [first]
     while sizes[-1] / 2 >= math.sqrt(_WORTHWHILE / population) / scale:
@@ -81,14 +82,17 @@ class Capital:
         scale: The values' range, to tell rounding from differences.
         population: Number of values in all, N.
         bets: How much is bet.
+        certain: How many of the first values are no random draws: nothing is bet on them, they only change what is
+            left of the mean.
     """
 
-    def __init__(self, mean: float, lower: float, scale: float, population: int, bets: Bets) -> None:
+    def __init__(self, mean: float, lower: float, scale: float, population: int, bets: Bets, certain: int = 0) -> None:
         self._mean = mean
         self._lower = lower
         self._fuzz = _FUZZ * scale
         self._population = population
         self._bets = bets.sizes
+        self._certain = certain
         self._logs: Floats = np.log(bets.shares)
         self._seen = 0
         self._sum = 0.0
@@ -113,6 +117,7 @@ class Capital:
         payoffs = np.where(nothing, 0.0, above / room[:, 0] - 1.0)[:, None]
         with np.errstate(divide="ignore"):
             growth = np.log1p(np.minimum(self._bets * room, 1.0) * payoffs)
+        growth[: max(self._certain - self._seen, 0)] = 0.0
         paths = np.cumsum(np.concatenate([self._logs[None], growth]), axis=0)[1:]
         self._logs, self._sum, self._seen = paths[-1], float(sums[-1]), self._seen + len(values)
         capital = _log_sum_exp(paths)

@@ -22,9 +22,9 @@ def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[
     """Ends of the confidence sequence of the mean drop of all samples, from the first of them.
 
     The test of one limit, inverted: the interval holds every mean that no bet has refuted at half the error for each
-    end, at any time so far (Waudby-Smith and Ramdas 2020, theorem 3 and section 5). It holds at all times together,
-    so that it may be read whenever scoring stopped. The capital grows with the distance of the mean that it is bet
-    against, so each end is found by halving.
+    end, at any time so far (the hedged capital process of Waudby-Smith and Ramdas 2020, without replacement). It
+    holds at all times together, so that it may be read whenever scoring stopped. The capital grows with the distance
+    of the mean that it is bet against, so each end is found by halving.
 
     Args:
         known: What is known of fp32.
@@ -44,7 +44,7 @@ def mean_drop_interval(known: Drops, drops: Floats, confidence: float) -> tuple[
     def is_refuted(capital: Capital, values: Floats) -> bool:
         return bool(seen) and float(capital.add(values).max()) >= evidence
 
-    mean = float(drops.mean()) if seen else (least + most) / 2
+    mean = min(max(known.estimate(drops), least), most) if seen else (least + most) / 2
     finest = _FINEST * (known.upper - known.lower)
     low = _last_refuted(lambda m: is_refuted(known.bet_on_large(m), drops), least, most, mean, finest)
     high = -_last_refuted(lambda m: is_refuted(known.bet_on_small(-m), -drops), -most, -least, -mean, finest)

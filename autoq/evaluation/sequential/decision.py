@@ -48,7 +48,7 @@ def can_stop_early(criteria: Sequence[Criterion], metrics: Sequence[Metric]) -> 
 class SequentialDecider:
     """Tells from a candidate's first samples whether it keeps all criteria on all samples.
 
-    The samples must be in random order, the same for fp32 and the candidate, and the candidate must not have been
+    The samples must be in random order, but for the first `hard`, the same for fp32 and the candidate, and the candidate must not have been
     chosen by its score on just these samples; then a decision before the last sample is wrong with a chance of at
     most ``1 - confidence``, whichever it is. To accept, each criterion must be met: one that is not is taken for met
     with its own error at most. To reject, one of k criteria suffices: each gets the k-th part of its error. With all
@@ -58,6 +58,8 @@ class SequentialDecider:
         criteria: What must be kept; their metrics are means with bounds (see `can_stop_early`).
         metrics: Where the criteria's metrics are found, by name.
         baseline: fp32's records of all samples, by metric name.
+        hard: How many of the first samples are no random draws but were chosen before any candidate was seen. Whatever
+            they show counts as what it is, and says nothing about the others.
 
     Raises:
         DataError: Records of a metric are missing, or empty.
@@ -65,7 +67,11 @@ class SequentialDecider:
     """
 
     def __init__(
-        self, criteria: Sequence[Criterion], metrics: Sequence[Metric], baseline: Mapping[str, Records]
+        self,
+        criteria: Sequence[Criterion],
+        metrics: Sequence[Metric],
+        baseline: Mapping[str, Records],
+        hard: int = 0,
     ) -> None:
         if not can_stop_early(criteria, metrics):
             raise EvaluationError(
@@ -75,7 +81,7 @@ class SequentialDecider:
             )
         named = {m.name: m for m in metrics}
         self._criteria = tuple(criteria)
-        self._drops = tuple(Drops(c, named[c.metric], _of(baseline, c.metric)) for c in criteria)
+        self._drops = tuple(Drops(c, named[c.metric], _of(baseline, c.metric), hard) for c in criteria)
         self._tests = tuple(LossTest(d, (1 - d.criterion.confidence) / len(criteria)) for d in self._drops)
         self._seen: tuple[list[Floats], ...] = tuple([] for _ in criteria)
         self._records: tuple[list[Records], ...] = tuple([] for _ in criteria)
@@ -171,7 +177,7 @@ class SequentialDecider:
             score = known.metric.score(Records.concatenate(self._records[index]), known.baseline)
             loss = known.criterion.loss(score, known.full_score)
             return Interval(loss, loss, loss, confidence)
-        value = float(drops.mean())
+        value = known.estimate(drops)
         low, high = mean_drop_interval(known, drops, confidence)
         return Interval(known.loss(value), known.loss(min(low, value)), known.loss(max(high, value)), confidence)
 

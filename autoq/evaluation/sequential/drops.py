@@ -44,6 +44,8 @@ class Drops:
         criterion: The limit.
         metric: A mean metric with bounds.
         baseline: fp32's records of all samples, in the order in which candidates are scored.
+        hard: How many of the first samples were chosen before any candidate was seen, e.g. for being hard; the others
+            come at random.
 
     Attributes:
         population: Samples in all.
@@ -58,7 +60,7 @@ class Drops:
         EvaluationError: fp32's score is undefined, or outside of the metric's bounds.
     """
 
-    def __init__(self, criterion: Criterion, metric: Metric, baseline: Records) -> None:
+    def __init__(self, criterion: Criterion, metric: Metric, baseline: Records, hard: int = 0) -> None:
         if metric.bounds is None:
             raise EvaluationError(f"metric '{metric.name}' has no bounds: its loss can be told from all samples only")
         if not len(baseline):
@@ -67,6 +69,7 @@ class Drops:
         self.metric = metric
         self.baseline = baseline
         self.population = len(baseline)
+        self.hard = hard
         self.full_score = metric.score(baseline, baseline)
         self._bounds = metric.bounds
         self._fp32 = self._scores(baseline, baseline)
@@ -101,12 +104,23 @@ class Drops:
         """Evidence that the mean drop is below `mean`. It takes drops with their sign changed, as gains."""
         scale = self.upper - self.lower
         bets = Bets.on_small(self.upper, scale, self.population)
-        return Capital(-mean, -self.upper, scale, self.population, bets)
+        return Capital(-mean, -self.upper, scale, self.population, bets, self.hard)
 
     def bet_on_large(self, mean: float) -> Capital:
         """Evidence that the mean drop is above `mean`. It takes drops."""
         scale = self.upper - self.lower
-        return Capital(mean, self.lower, scale, self.population, Bets.on_large(scale, self.population))
+        return Capital(mean, self.lower, scale, self.population, Bets.on_large(scale, self.population), self.hard)
+
+    def estimate(self, drops: Floats) -> float:
+        """The mean drop of all samples, from the first of them.
+
+        The hard ones count as they are, and the others by the mean of those of them that were seen (the stratified
+        estimator; Cochran 1977, section 5.3). While none was, as if nothing were lost on them.
+        """
+        first, rest = drops[: self.hard], drops[self.hard :]
+        left = self.population - len(first)
+        others = left * float(rest.mean()) if len(rest) else 0.0
+        return (float(first.sum()) + others) / self.population if self.hard else float(drops.mean())
 
     def loss(self, mean_drop: float) -> float:
         """The mean drop in the criterion's unit, against fp32's score of all samples."""
