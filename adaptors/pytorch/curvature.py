@@ -62,7 +62,7 @@ def output_curvature(
         threads: Intra-op threads.
 
     Returns:
-        The error by op id; zero for ops that no float output depends on.
+        The error by op id, without ops that no derivative of an output leads to.
 
     Raises:
         UnsupportedError: No output is float, or the model cannot be differentiated.
@@ -73,14 +73,15 @@ def output_curvature(
         return {}
     generator = torch.Generator().manual_seed(seed)
     leaves = [entry.weight for entry in weights]
-    found = dict.fromkeys((entry.op_id for entry in weights), 0.0)
+    found: dict[str, float] = {}
     with guarded(threads):
         sizes = _sizes(batches)
         changes = [torch.sum((w.rounded - w.weight.detach()).double().square()).item() for w in weights]
         for run in batches:
             traces = _traces(run, leaves, sizes, generator, draws)
             for entry, change, trace in zip(weights, changes, traces, strict=True):
-                found[entry.op_id] += trace / entry.weight.numel() * change
+                if trace is not None:
+                    found[entry.op_id] = found.get(entry.op_id, 0.0) + trace / entry.weight.numel() * change
     return found
 
 
@@ -98,9 +99,12 @@ def _sizes(batches: Iterable[Run]) -> Mapping[int, float]:
 
 def _traces(
     run: Run, leaves: Sequence[Tensor], sizes: Mapping[int, float], generator: torch.Generator, draws: int
-) -> list[float]:
-    """Mean of ``‖Jᵀu‖²`` by leaf over random signs ``u``: of outputs of size one each, averaged over outputs."""
-    found = [0.0] * len(leaves)
+) -> list[float | None]:
+    """Mean of ``‖Jᵀu‖²`` by leaf over random signs ``u``: of outputs of size one each, averaged over outputs.
+
+    None where no derivative leads to a leaf.
+    """
+    found: list[float | None] = [None] * len(leaves)
     # Models that write into their tensors are differentiated too: what is needed later is kept first.
     with torch.enable_grad(), allow_mutation_on_saved_tensors():
         outputs = [(output, sizes[place]) for place, output in enumerate(_run(run)) if place in sizes]
@@ -119,7 +123,7 @@ def _traces(
                 raise UnsupportedError(told, hint=_INSTEAD) from error
             for number, vector in enumerate(vectors):
                 if vector is not None:
-                    found[number] += float(torch.sum(vector.double().square())) / draws
+                    found[number] = (found[number] or 0.0) + float(torch.sum(vector.double().square())) / draws
     return found
 
 

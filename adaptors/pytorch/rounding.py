@@ -50,9 +50,14 @@ def static_rounding(calibration: Calibration | None, tensor: str, quant: TensorQ
     return lambda x: torch.fake_quantize_per_tensor_affine(x, *grid)
 
 
-def dynamic_rounding(x: Tensor) -> Tensor:
-    """A tensor on the uint8 grid over its own range, as kernels choose it that find ranges as they run."""
-    observer: Any = MinMaxObserver(dtype=torch.quint8, quant_min=0, quant_max=255)
+def dynamic_rounding(x: Tensor, top: int = 255) -> Tensor:
+    """A tensor on a uint8 grid over its own range, as kernels choose it that find ranges as they run.
+
+    Args:
+        x: Float.
+        top: The grid's last step. The framework's own dynamic modules use half of uint8: 127.
+    """
+    observer: Any = MinMaxObserver(dtype=torch.quint8, quant_min=0, quant_max=top)
     observer(x)
     scale, zero_point = observer.calculate_qparams()
-    return torch.fake_quantize_per_tensor_affine(x, float(scale), int(zero_point), 0, 255)
+    return torch.fake_quantize_per_tensor_affine(x, float(scale), int(zero_point), 0, top)

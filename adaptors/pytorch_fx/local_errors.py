@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -19,6 +20,9 @@ from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, OpPrecision
 from autoq.core.statistics import Calibration
+
+# Kernels of dynamic modules reduce the range of what they read, needed or not.
+_HALF = 127
 
 
 def local_errors(
@@ -94,7 +98,7 @@ class _Roundings:
         if name is None or node.op == "get_attr":
             return None
         if self._precision.mode is Mode.DYNAMIC:
-            return dynamic_rounding
+            return partial(dynamic_rounding, top=_HALF)
         if self._precision.mode is not Mode.STATIC or self._precision.activation is None:
             return None
         return static_rounding(self._calibration, name, self._precision.activation)
