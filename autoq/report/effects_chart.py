@@ -47,15 +47,15 @@ def effects_chart(found: Sensitivities, width: int) -> str | None:
         scale=alt.Scale(domain=[0.4, last + 0.6], nice=False),
         axis=alt.Axis(values=ticks, format="d", grid=False),
     )
+    scale = alt.Scale(type="sqrt", domain=[0, 1.05 * max(row["y"] for row in rows) or 1.0], nice=False)
     bars = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar()
         .encode(
             x=x,
             x2="x2:Q",
-            y=alt.Y(
-                "y:Q", title=NAMES[found.need], scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=5, format="~g")
-            ),
+            y=alt.Y("y:Q", title=NAMES[found.need], scale=scale, axis=alt.Axis(tickCount=5, format="~g")),
+            y2=alt.datum(0),
             color=alt.Color("floating:N", scale=alt.Scale(domain=[False, True], range=[ACCENT, MUTED]), legend=None),
             description="about:N",
         )

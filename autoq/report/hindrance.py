@@ -68,9 +68,7 @@ def _names(blocker: Blocker) -> str:
 def _evidence(document: ReportDocument, blocker: Blocker, need: Need | None) -> str:
     parts = []
     if blocker.sensitivity is not None and blocker.share is not None and need is not None:
-        parts.append(
-            f"{NAMES[need]} {number(blocker.sensitivity)}, {100 * blocker.share:.0f} % of what its plan quantizes"
-        )
+        parts.append(f"{NAMES[need]} {number(blocker.sensitivity)}, {100 * blocker.share:.0f} % of all it quantizes")
     if blocker.won is not None and blocker.trials is not None and document.obstacles is not None:
         metric = document.obstacles.best_loss.metric
         criterion = next(c for c in document.criteria if c.metric == metric)

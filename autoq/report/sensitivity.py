@@ -125,8 +125,8 @@ class Sensitivities:
         found = self.measured
         if len(found) < 2 or self.total <= 0:
             return ()
-        said = [self._edge(found), self._edge(found[::-1], last=True), *self._types(found), self._few(found)]
-        return tuple(s for s in said if s)
+        said = [self._edge(found), self._edge(found[::-1], last=True), *self._types(found)]
+        return tuple(s for s in (*said, self._few(found)) if s)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the inverse of `from_json`."""
@@ -159,8 +159,13 @@ class Sensitivities:
         return said
 
     def _few(self, found: Sequence[UnitEffect]) -> str:
+        """How many single ops hold half of it; nothing where that is a stretch that was named."""
         worst = [e for e in self.ranked if e.value is not None]
         count = next((n for n in range(1, len(worst)) if self._share(worst[:n]) >= _STANDS_OUT), len(worst))
+        places = sorted(e.place for e in worst[:count])
+        ends = ([e.place for e in found[:count]], [e.place for e in found[-count:]])
+        if places in ends and 1 < count <= round(_EDGES[-1] * len(found)):
+            return ""
         share = _percent(self._share(worst[:count]))
         return (
             f"{worst[0].unit} alone holds {share}"
