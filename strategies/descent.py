@@ -16,7 +16,7 @@ from autoq.strategies.points import CLEARLY, Point, PointSearch, Step
 from autoq.strategies.sequential import Steps, found
 from autoq.strategies.styles import uniform_plans
 
-_PATIENCE = 12
+_PATIENCE = 8
 """Moves in a row that may fail before a pass ends."""
 
 _ISLANDS = 4

@@ -21,7 +21,7 @@ from autoq.core.strategy import Costs
 from autoq.strategies.regions import by_type
 
 SHARED = 0.5
-"""Share of a unit's error that it has by the tensors it shares with its neighbours."""
+"""Share of a unit's error that it is believed to have by the tensors it shares with its neighbours."""
 
 CONVERSION = 0.2
 """Cost of one boundary, as a share of what quantizing a unit saves on average."""
@@ -31,6 +31,10 @@ _CUTS = 64
 
 _CHUNK = 256
 """States that are evaluated at once."""
+
+_MOST_SHARED = 0.9
+_LEAST_RATIO = 1 / 16
+"""How far a measurement may be from what was believed, either way, before the rest is taken for noise."""
 
 _NEARLY = 0.8
 """Share of the best rate from which on a move is as good as the best."""
@@ -92,6 +96,8 @@ class Moves:
         self.fast = np.array([fast.get(u.id, 0) for u in space.units], np.intp)
         self.safe = np.array([safe.get(u.id, 0) for u in space.units], np.intp)
         self.movable = np.flatnonzero(self.fast != self.safe)
+        self.shared = SHARED
+        self._measured: list[tuple[float, float]] = []  # share of neighbours in float, error won per error believed
         self.errors = _filled(np.array([errors.get(u.id, math.nan) for u in space.units]))
         self.savings = share * np.array([costs.saving(u) for u in space.units])
         positive = self.savings[self.movable][self.savings[self.movable] > 0]
@@ -135,9 +141,43 @@ class Moves:
         sign = 1.0 if to_float else -1.0
         return sign * float(error[1] - error[0]), sign * float(seconds[1] - seconds[0])
 
-    def correct(self, members: NDArray[np.intp], factor: float) -> None:
-        """Multiply the errors of units by what measuring them has shown."""
-        self.errors[members] *= factor
+    def learn(self, won: Sequence[tuple[State, NDArray[np.intp], float]]) -> None:
+        """Correct what is believed by what moves to float have won.
+
+        First for boundaries: how much of an error is shared with the neighbours is the slope of what was won over the
+        share of neighbours in float, by least squares with two observations' worth of trust in `SHARED`. Then for
+        units: what a move won beyond that, or did not, is spread over its units, halfway (the square root of the
+        ratio), as one measurement says little of each.
+
+        Args:
+            won: The state before, the units that moved to float, and the error won, in a unit of its own but always
+                the same; of moves that were not learned from before.
+        """
+        parts: list[NDArray[np.intp]] = []
+        for state, members, win in won:
+            after = state.copy()
+            after[members] = True
+            alone, together, _ = self._parts(np.stack([state, after]))
+            if alone[1] > alone[0]:
+                parts.append(members)
+                own = alone[1] - alone[0]
+                self._measured.append((float((together[1] - together[0]) / own), float(win / own)))
+        if not parts:
+            return
+        near, rate = np.array(self._measured).T
+        scale = float(np.median(rate / (1 - SHARED + SHARED * near)))
+        if scale <= 0:
+            return
+        design = np.stack([np.ones(len(near) + 2), np.append(near, [0.0, 1.0])], axis=1)
+        target = np.append(rate, [(1 - SHARED) * scale, scale])
+        (base, slope), *_ = np.linalg.lstsq(design, target, rcond=None)
+        if base + slope <= 0:
+            return
+        self.shared = float(min(max(slope / (base + slope), 0.0), _MOST_SHARED))
+        believed = (base + slope) * (1 - self.shared + self.shared * near)
+        ratios = np.clip(rate / np.maximum(believed, 1e-300), _LEAST_RATIO, 1 / _LEAST_RATIO)
+        for members, ratio in zip(parts, ratios[-len(parts) :], strict=True):
+            self.errors[members] *= math.sqrt(ratio)
 
     def greedy(self, state: State) -> list[NDArray[np.intp]]:
         """Units to move to float, step by step, each step about the best rate given those before.
@@ -184,7 +224,7 @@ class Moves:
         near = np.bincount(self._from, state[self._to], count) + np.bincount(self._to, state[self._from], count)
         near += self._ends
         given = np.bincount(self._from, by_float[self._to], count) + np.bincount(self._to, by_float[self._from], count)
-        errors = self.errors * (1 - SHARED + SHARED * near / self._degree) + SHARED * given
+        errors = self.errors * (1 - self.shared + self.shared * near / self._degree) + self.shared * given
         seconds = self.savings + self.conversion * (self._degree - 2 * near)
         return errors[units], seconds[units]
 
@@ -214,17 +254,22 @@ class Moves:
 
     def _values(self, states: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Error won and seconds lost of states ``[m, units]`` against the state in which nothing is float."""
+        alone, together, seconds = self._parts(states)
+        return (1 - self.shared) * alone + self.shared * together, seconds
+
+    def _parts(self, states: State) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Errors of the float units, the same by the share of their neighbours that is float, and seconds lost."""
         weight = self.errors / self._degree
         pair = weight[self._from] + weight[self._to]
-        errors, seconds = [], []
+        alone, together, seconds = [], [], []
         for start in range(0, len(states), _CHUNK):
             some = states[start : start + _CHUNK]
             left, right = some[:, self._from], some[:, self._to]
-            own = some @ (self.errors * (1 - SHARED) + SHARED * weight * self._ends)  # its ends are always float
-            errors.append(own + SHARED * ((left & right) @ pair))
+            alone.append(some @ self.errors)
+            together.append(some @ (weight * self._ends) + (left & right) @ pair)  # inputs and outputs are float
             boundaries = (left ^ right).sum(axis=1) - some @ self._ends
             seconds.append(some @ self.savings + self.conversion * boundaries)
-        return np.concatenate(errors), np.concatenate(seconds)
+        return np.concatenate(alone), np.concatenate(together), np.concatenate(seconds)
 
     def _all_stretches(self) -> tuple[list[str], State]:
         """Prefixes, suffixes and blocks of all scales, and op types; only of what may move."""

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
 from autoq.core.inquiry import Need
@@ -21,7 +19,7 @@ from autoq.strategies.points import Point
 from autoq.strategies.sequential import Search, Steps, tried
 
 _ROUNDS = 60
-_PROGRESS = 0.1
+_PROGRESS = 0.2
 """Share of the divergence that a step must win to be preferred for its rate."""
 
 _LARGEST = 0.5
@@ -34,6 +32,10 @@ class _Measured:
 
     move: Move
     divergence: float
+
+    def won(self, before: float) -> float:
+        """Divergence won, against that of the plan before."""
+        return before - self.divergence
 
 
 class MseV2(Descent):
@@ -78,7 +80,6 @@ class MseV2(Descent):
         self._candidates = candidates
         self._samples = samples
         self._probed: dict[str, Trial] = {}
-        self._scale: float | None = None
 
     def search(self) -> Search:
         """The whole search; see the class."""
@@ -114,7 +115,8 @@ class MseV2(Descent):
             if not measured:
                 return ground.accepted, count - 1
             best = _best(measured, error, moves.conversion)
-            self._learn(moves, measured, error)
+            moves.learn([(state, m.move.members, m.won(error)) for m in measured if math.isfinite(m.won(error))])
+            state = state.copy()
             state[best.move.members] = True
             point = yield from self.attempt(moves.choices(state), f"+ {best.move.name} falls back", base.recipes)
             accepted = yield from self.confirm([point], ground.accepted)
@@ -151,24 +153,6 @@ class MseV2(Descent):
             known = self._probed[plan.digest] = yield from tried(proposal)
         return known
 
-    def _learn(self, moves: Moves, measured: list[_Measured], before: float) -> None:
-        """Correct the errors of the units moved by what their moves won, boundaries included, halfway (geometrically).
-
-        What a move wins is spread over its units in proportion to what was believed; the scale between divergence and
-        errors is that of the first round.
-        """
-        ratios = [(before - m.divergence) / m.move.error for m in measured if m.move.error > 0]
-        known = [r for r in ratios if math.isfinite(r) and r > 0]
-        if self._scale is None and known:
-            self._scale = float(np.median(known))
-        if self._scale is None:
-            return
-        for m in measured:
-            if m.move.error <= 0 or not math.isfinite(before - m.divergence):
-                continue
-            ratio = (before - m.divergence) / (m.move.error * self._scale)
-            moves.correct(m.move.members, math.sqrt(min(max(ratio, 0.04), 25.0)))
-
 
 def _error_of(trial: Trial) -> float:
     """The divergence; where outputs cannot be compared, the loss in limits; infinite for a failed trial."""
@@ -184,7 +168,7 @@ def _best(measured: list[_Measured], before: float, least_seconds: float) -> _Me
         return max(measured, key=lambda m: len(m.move.members))
     if not math.isfinite(before):
         return min(finite, key=lambda m: m.divergence)
-    worth = [m for m in finite if before - m.divergence >= _PROGRESS * abs(before)]
+    worth = [m for m in finite if m.won(before) >= _PROGRESS * abs(before)]
     if worth:
-        return max(worth, key=lambda m: (before - m.divergence) / max(m.move.seconds, least_seconds, 1e-12))
+        return max(worth, key=lambda m: (m.won(before)) / max(m.move.seconds, least_seconds, 1e-12))
     return min(finite, key=lambda m: m.divergence)

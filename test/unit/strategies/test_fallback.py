@@ -142,11 +142,43 @@ def test_offers_regions_of_every_kind(errors: list[float]) -> None:
     assert {frozenset(range(n, count)) for n in range(1, count - 1)} <= offered
 
 
-def test_correcting_changes_what_a_move_is_worth() -> None:
-    moves = moves_of([1.0] * 4)
-    before = moves.change(moves.nothing(), members(1), True)[0]
-    moves.correct(members(1), 3.0)
-    assert moves.change(moves.nothing(), members(1), True)[0] == pytest.approx(3 * before)
+def learned(errors: list[float], truth: list[float], shared: float) -> Moves:
+    """Moves that have measured every prefix, every block of three and every unit of a network of another truth."""
+    moves, real = moves_of(errors), moves_of(truth)
+    real.shared = shared
+    count = len(errors)
+    spans = [range(n) for n in range(1, count)] + [range(i, i + 3) for i in range(count - 2)]
+    start = moves.nothing()
+    won = [(start, members(*span), 7.0 * real.change(start, members(*span), True)[0]) for span in spans]
+    alone = [(start, members(i), 7.0 * real.change(start, members(i), True)[0]) for i in range(count)]
+    moves.learn([*won, *alone])
+    return moves
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.8])
+def test_learns_what_is_shared_with_neighbours(shared: float) -> None:
+    moves = learned([1.0] * 12, [1.0] * 12, shared)
+    assert moves.shared == pytest.approx(shared, abs=0.1)
+    assert moves.errors == pytest.approx([1.0] * 12, rel=0.2)
+
+
+def test_learns_which_unit_is_worse_than_believed() -> None:
+    moves = learned([1.0] * 12, [1.0] * 5 + [9.0] + [1.0] * 6, 0.5)
+    assert int(np.argmax(moves.errors)) == 5
+
+
+def test_a_move_that_does_harm_makes_its_units_less_suspect() -> None:
+    moves = moves_of([1.0] * 6)
+    start = moves.nothing()
+    moves.learn([(start, members(1), -0.5), (start, members(4), 1.0), (start, members(2), 1.0)])
+    assert moves.errors[1] < moves.errors[4]
+
+
+def test_nothing_is_learned_from_nothing() -> None:
+    moves = moves_of([1.0, 2.0, 3.0])
+    moves.learn([])
+    moves.learn([(moves.nothing(), members(0), 0.0)])
+    assert list(moves.errors) == [1.0, 2.0, 3.0]
 
 
 def test_a_ladder_closes_gaps_of_one() -> None:
