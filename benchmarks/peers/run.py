@@ -25,7 +25,7 @@ from benchmarks.peers.virtualenvs import REPOSITORY
 
 _SCRATCH = REPOSITORY / ".cache" / "autoq-peers" / "cells"
 _LOG = "driver.log"
-_GRACE = 60.0
+_GRACE = 180.0
 """Seconds beyond the time limit until a driver that does not end by itself is ended."""
 
 

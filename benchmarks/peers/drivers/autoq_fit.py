@@ -13,6 +13,8 @@ from benchmarks.peers.neutral import LABELS
 
 _METRICS = {"character_accuracy": "character_error_rate"}
 _STEPS = {"argmax": (), "pair_cosine": ("mean_pooling", "pair_cosine"), "ctc_greedy": ("ctc_greedy",)}
+_SEARCH = 0.8
+"""Share of the time limit for the search; finalists, held-out verdict and report come after it."""
 _FILES = {"onnxrt_qdq": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 
 
@@ -45,7 +47,7 @@ def job(session: Session, framework: str) -> dict[str, Any]:
         "tuning": {
             "strategy": "auto",
             "accuracy_criterion": {task.tolerance: session.limit},
-            "exit_policy": {"timeout": session.timeout},
+            "exit_policy": {"timeout": _SEARCH * session.timeout},
             "random_seed": 0,
             "workspace": str(session.out / "workspace"),
         },
