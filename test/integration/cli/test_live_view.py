@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from autoq.cli.live import LiveView
 from autoq.core.budget import Budget
 from autoq.core.interval import Interval
 from autoq.core.plan import FP32_PLAN, Plan, Proposal
+from autoq.core.task import Progress
 from autoq.core.trial import Latency, MetricScore, Trial, TrialState
 from autoq.testing.toy import INT8
 
@@ -111,3 +113,26 @@ def test_rivals_are_announced():
     output = io.StringIO()
     LiveView(Console(file=output, width=100), "a model", Budget()).phase("rivals")
     assert output.getvalue() == "Trying what needs no quantization …\n"
+
+
+def test_an_early_stop_is_told_where_there_is_room():
+    output = io.StringIO()
+    view = LiveView(Console(file=output, width=200), "a model", Budget())
+    view._samples = 300
+    early = trial(1).with_(full=False, decided=True)
+    score = replace(early.scores[0], samples=24)
+    view.trial(early.with_(scores=(score,)))
+    assert "accepted, decided after 24 of 300" in output.getvalue()
+
+
+def test_a_question_of_the_strategy_is_announced_once_and_drawn():
+    output = io.StringIO()
+    view = LiveView(Console(file=output, width=100), "a model", Budget())
+    for done in range(3):
+        view.progress(Progress("sensitivity", done, 12))
+    assert output.getvalue().splitlines() == ["Measuring 12 ops: what each one alone does to the output …"]
+    console = Console(file=io.StringIO(), width=100, height=20, force_terminal=True, color_system=None)
+    drawn = LiveView(console, "a model", Budget())
+    drawn.progress(Progress("local_error", 4, 24))
+    console.print(drawn._render())
+    assert "4/24 samples: each op's own error" in console.file.getvalue()

@@ -17,7 +17,6 @@ from autoq.report.html import render
 from autoq.report.sensitivity import Sensitivities, one_per_need
 from autoq.testing.toy import INT8
 
-
 NO_COSTS = Costs()
 
 
