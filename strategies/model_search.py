@@ -97,14 +97,17 @@ class ModelSearch(PointSearch):
     ) -> Step:
         """Try a plan, and let every model learn from it."""
         point = yield from super().attempt(choices, note, recipes, full=full)
-        trial = point.trial
+        self.learn(point.trial)
+        row = self.model(recipes).layout.encode(choices)
+        self.points.setdefault(recipes, {})[row.positions.tobytes()] = point
+        return point
+
+    def learn(self, trial: Trial) -> None:
+        """Let every model learn from a trial, once."""
         if trial.number not in self.told_trials:
             self.told_trials[trial.number] = trial
             for model in self._models.values():
                 model.tell(trial)
-        row = self.model(recipes).layout.encode(choices)
-        self.points.setdefault(recipes, {})[row.positions.tobytes()] = point
-        return point
 
     def model(self, recipes: tuple[Recipe, ...]) -> AdditiveModel:
         """The model of the plans under some recipes, told everything so far."""

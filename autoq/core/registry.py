@@ -99,6 +99,7 @@ STRATEGIES: Mapping[str, StrategyEntry] = {
         "autoq.strategies.bayesian:Bayesian", "cut points by sensitivity and position (Optuna), then refined op by op"
     ),
     "tpe": StrategyEntry("autoq.strategies.tpe:Tpe", "Optuna's TPE over the precision of every op, for comparison"),
+    "auto": StrategyEntry("autoq.strategies.auto:Auto", "finds out what suits the model"),
     "ilp": StrategyEntry(
         "autoq.strategies.ilp:Ilp", "integer programmes on an additive model, corrected by trials (SciPy)"
     ),

@@ -40,16 +40,15 @@ class Arranger:
 
     Args:
         scorer: Whose split it is.
-        wanted: Whether evaluations may stop early at all.
         file: Where the order is kept.
         fp32: Gives the model that tells which samples are hard.
     """
 
-    def __init__(self, scorer: Scorer, file: Path, fp32: Callable[[], Candidate], *, wanted: bool) -> None:
+    def __init__(self, scorer: Scorer, file: Path, fp32: Callable[[], Candidate]) -> None:
         self._scorer = scorer
         self._file = file
         self._fp32 = fp32
-        self._wanted = wanted
+        self._wanted = isinstance(scorer, DataScorer) and scorer.decides_early
         self.hard = 0
 
     def arrange(self, progress: OnProgress) -> Mapping[str, Records] | None:

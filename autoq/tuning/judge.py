@@ -78,6 +78,20 @@ class Judge:
             return None
         return SequentialDecider(self.criteria, self._metrics, baseline, hard).add(records)
 
+    def partial_scores(
+        self, records: Mapping[str, Records], baseline: Mapping[str, Records], hard: int
+    ) -> tuple[MetricScore, ...]:
+        """Scores on the first samples; where hard ones come first, the loss is an estimate for all.
+
+        Raises:
+            EvaluationError: A metric is undefined on these samples.
+        """
+        if not hard or self._metrics is None:
+            return self.scores(records, baseline)
+        decider = SequentialDecider(self.criteria, self._metrics, baseline, hard)
+        decider.add(records)
+        return self.decided_scores(decider.conclude(), records, baseline)
+
     def decided_scores(
         self, decision: Decision, records: Mapping[str, Records], baseline: Mapping[str, Records]
     ) -> tuple[MetricScore, ...]:

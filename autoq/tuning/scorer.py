@@ -130,6 +130,11 @@ class DataScorer:
             watch.enough if watch is not None else None,
         )
 
+    @property
+    def decides_early(self) -> bool:
+        """Whether the first samples may tell of all: they come at random, and every metric is a bounded mean."""
+        return self.shuffled is not None and all(m.is_mean and m.bounds is not None for m in self.measures)
+
     def score_with_margins(self, fp32: Candidate, progress: OnProgress) -> tuple[Mapping[str, Records], Floats | None]:
         """fp32's records of the whole tune split, and how sure it is of each sample; None where that cannot be told."""
         total = self.samples[Split.TUNE]

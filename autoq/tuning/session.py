@@ -391,6 +391,8 @@ class Session:
             decision = self.judge.decision(used, reference, self.hard) if stops and seen < every else None
             if decision is not None:
                 scores = self.judge.decided_scores(decision, used, reference)
+            elif seen < every:
+                scores = self.judge.partial_scores(used, reference, self.hard)
             else:
                 scores = self.judge.scores(used, reference)
         except EvaluationError as error:

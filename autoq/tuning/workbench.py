@@ -110,7 +110,6 @@ class Workbench:
             self._data.scorer,
             setup.cache / f"order-{digest_of([ARRANGEMENT, self._evidence])}.npz",
             lambda: self._candidates.deployed_of(FP32_PLAN, lambda _: None),
-            wanted=self._data.shuffled and all(m.is_mean for m in self._data.scorer.metrics),
         )
         self._latency_inputs: Inputs | None = None
         self._clock: Callable[[], float] = getattr(self._adaptor, "clock", time.perf_counter)

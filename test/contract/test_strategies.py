@@ -39,3 +39,7 @@ class TestHawqV2(StrategyContract):
 
 class TestIlp(StrategyContract):
     name = "ilp"
+
+
+class TestAuto(StrategyContract):
+    name = "auto"

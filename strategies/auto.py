@@ -1,0 +1,216 @@
+"""The default: knows nothing of the model, spends little on finding out, and chooses what suits it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+
+from autoq.core.inquiry import Findings, Inquiry, Need
+from autoq.core.plan import LatencyEffort, Proposal
+from autoq.core.space import Space
+from autoq.core.strategy import Costs
+from autoq.core.trial import Trial, TrialState
+from autoq.strategies.basic import Basic
+from autoq.strategies.exhaustive import Exhaustive
+from autoq.strategies.ilp import Ilp
+from autoq.strategies.model_search import ModelSearch
+from autoq.strategies.points import Point
+from autoq.strategies.refinement import Refinement
+from autoq.strategies.regions import Region, blocks, prefixes, suffixes
+from autoq.strategies.sequential import Search, Sequential, Steps, found, tried
+
+SCREEN = 32
+"""Samples on which a region's divergence is measured: those that trials compare outputs on."""
+
+_PREFIXES = (1 / 48, 1 / 24, 1 / 12, 1 / 6, 1 / 3)
+_SUFFIXES = (1 / 24, 1 / 12, 1 / 6)
+_BLOCKS = 6
+_TINY = 16
+"""Plans of a space that are simply all tried."""
+
+_GAIN = 0.004
+"""Share of the cost that a trial must be expected to improve to be worth it."""
+
+_PATIENCE = 6
+_HOPE = 0.15
+"""Probability of keeping the limit from which a region that was screened is worth a trial."""
+
+_NEARER = 0.9
+"""Share of the divergence below which a region is believed to matter."""
+
+_MISSES = 3
+"""Screened regions in a row that may fail a trial."""
+
+
+class Auto(ModelSearch):
+    """Finds out what kind of problem a model is, and gives it to what suits it.
+
+    * A space of a few plans is tried as a whole; several objectives are given to `Pareto`.
+    * Uniform plans come first. If one keeps the limit, only its speed is left to improve.
+    * Otherwise each op's own error is measured in one pass over some calibration samples, and regions in float
+      (beginnings, ends, blocks) are screened by the divergence of the output on a few samples, which costs a fraction
+      of a trial. Both feed an additive model of what units and boundaries lose and cost; the regions most likely to
+      keep the limit at the least cost are tried first.
+    * Then the model leads: the trial with the largest expected improvement is next, until none is worth its time.
+    * Where the model led nowhere, integer programmes and the greedy search of `Basic` follow, on the trials there are.
+
+    The best so far may be taken at any time. Uniform plans take up to 10 trials, screening 14 tenths of one, the rest
+    ends by itself; asking costs what `AdditiveModel` does.
+
+    Args:
+        space: What may be chosen.
+        costs: Seconds by op.
+        seed: Given to the strategies it chooses.
+    """
+
+    def __init__(self, space: Space, costs: Costs, seed: int) -> None:
+        super().__init__(space, costs, seed)
+        self._memory = _Memory()
+        self._steps: list[str] = []
+
+    def search(self) -> Search:
+        """The whole search; see the class."""
+        if self.space.size <= _TINY:
+            return (yield from self._all_of("the space is so small that every plan of it was tried", Exhaustive))
+        return (yield from self._memory.over(self._led_by_the_model()))
+
+    def _all_of(self, why: str, kind: type[Sequential]) -> Search:
+        strategy = kind(self.space, self.costs, self.seed)
+        reason = yield from self._through(strategy)
+        self.explanation = f"Chose {kind.__name__.lower()}, because {why}. {strategy.explanation}".strip()
+        return reason
+
+    def _through(self, strategy: Sequential) -> Search:
+        strategy.baseline, strategy.rivals = self.baseline, self.rivals
+        return (yield from self._memory.over(strategy.search()))
+
+    def _led_by_the_model(self) -> Search:
+        base, best = yield from self.uniform()
+        if base.trial.state is not TrialState.COMPLETE:
+            yield from self.isolate(base)
+        if best is None and not self.holds(base):
+            yield from self._measure(base)
+            best = yield from self._screen(base)
+        elif best is not None:
+            self._steps.append("a uniform plan keeps the limit")
+        refinement = Refinement(self, _PATIENCE)
+        best = yield from refinement.of(base.recipes, best, _GAIN)
+        if best is not None:
+            best = yield from self.choose_recipes(best)
+        self._steps.append(f"{refinement.tried} trials followed expected improvement")
+        if best is None:
+            best = yield from self._otherwise()
+        return self._conclude(base, best)
+
+    def _measure(self, base: Point) -> Steps[None]:
+        """Each op's own error, or what quantizing it alone does to the output, where the framework tells no errors."""
+        for need in (Need.LOCAL_ERROR, Need.SENSITIVITY):
+            findings = yield from found(need, self.space.plan(base.choices))
+            if findings.values:
+                self.sensitivities = findings.values
+                self._steps.append(f"the {need.replace('_', ' ')} of {len(findings.values)} ops was measured")
+                break
+        self._models.clear()
+        self.learn_factors()
+
+    def _screen(self, base: Point) -> Steps[Point | None]:
+        """Try the screened regions that may keep the limit, cheapest first; the best accepted."""
+        units = self.quantized
+        regions = [*prefixes(units, _PREFIXES), *suffixes(units, _SUFFIXES), *blocks(units, _BLOCKS)]
+        regions = list({r.units: r for r in regions if len(r.units) < len(units)}.values())
+        left: list[Region] = []
+        for region in regions:
+            plan = self.space.plan(self.in_float(base, region.units), base.recipes)
+            note = f"{region.name} → float, on few samples"
+            trial = yield from tried(Proposal(plan, SCREEN, LatencyEffort.NONE, note))
+            self.learn(trial)
+            if _won(trial, base.trial):
+                left.append(region)
+        self._steps.append(f"{len(regions)} regions in float were screened by divergence")
+        best: Point | None = None
+        misses = 0
+        while misses < _MISSES and left:
+            chosen = self._next_region(base, left, best)
+            if chosen is None:
+                break
+            region = left.pop(chosen)
+            choices = self.in_float(base, region.units)
+            point = yield from self.attempt(choices, f"{region.name} → float", base.recipes)
+            faster = yield from self.confirm([point], best)
+            best, misses = (faster, 0) if faster is not None else (best, misses + 1)
+        return best
+
+    def _next_region(self, base: Point, regions: Sequence[Region], best: Point | None) -> int | None:
+        """Index of the one with the most to gain by its chance to keep the limit; None when none is likely enough."""
+        model = self.model(base.recipes)
+        bar = best.cost if best is not None else 1.0
+        hopeful: list[tuple[float, int]] = []
+        for index, region in enumerate(regions):
+            expected = model.predict(self.in_float(base, region.units))
+            if expected.cost < bar and expected.kept > _HOPE:
+                hopeful.append(((bar - expected.cost) * expected.kept, -index))
+        return -max(hopeful)[1] if hopeful else None
+
+    def _otherwise(self) -> Steps[Point | None]:
+        """Integer programmes, then the greedy search: the best that either accepts."""
+        for strategy in (Ilp(self.space, self.costs, self.seed), Basic(self.space, self.costs, self.seed)):
+            self._steps.append(f"{type(strategy).__name__.lower()} went on from there")
+            yield from self._through(strategy)
+            accepted = [t for t in self._memory.trials if t.accepted and t.objective is not None and t.objective < 1]
+            if accepted:
+                first = min(accepted, key=lambda t: t.objective or math.inf)
+                point = Point(self.space.choices(first.plan), first)
+                return (yield from Refinement(self, _PATIENCE).of(point.recipes, point, _GAIN))
+        return None
+
+    def _conclude(self, base: Point, best: Point | None) -> str:
+        did = "; ".join(self._steps)
+        if best is None:
+            why = (
+                f"fully quantized, the best style loses {base.trial.excess + 1:.1f} times what is allowed"
+                if not self.holds(base)
+                else f"fully quantized, the model takes {base.cost:.2f} times what fp32 takes"
+            )
+            self.explanation = f"No plan was found that keeps the limit and is faster than fp32: {why}. Tried: {did}."
+            return "nothing that is left is worth a trial"
+        floats = sum(self.is_float(best, u.id) for u in self.quantized)
+        kept = f"{floats} of {len(self.quantized)} ops stay in float" if floats else "everything is quantized"
+        self.explanation = f"What was done: {did}. In the best plan {kept}, at {best.cost:.2f} of fp32's cost."
+        return "no plan is expected to improve on the best by enough to be worth a trial"
+
+
+def _won(trial: Trial, base: Trial) -> bool:
+    """Whether a region in float brought the output clearly nearer to fp32's, or nobody can say."""
+    if trial.divergence is None or base.divergence is None:
+        return trial.state is TrialState.COMPLETE
+    return trial.divergence < _NEARER * base.divergence
+
+
+class _Memory:
+    """Answers what was asked before, so that one strategy goes on from another's trials."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Trial | Findings] = {}
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials so far."""
+        return [a for a in self._known.values() if isinstance(a, Trial)]
+
+    def over(self, search: Generator[Proposal | Inquiry, Trial | Findings, str]) -> Search:
+        """A search that asks only what is new."""
+        try:
+            asked = next(search)
+            while True:
+                key = _key(asked)
+                if key not in self._known:
+                    self._known[key] = yield asked
+                asked = search.send(self._known[key])
+        except StopIteration as end:
+            return str(end.value or "")
+
+
+def _key(asked: Proposal | Inquiry) -> tuple[object, ...]:
+    if isinstance(asked, Inquiry):
+        return asked.need, asked.plan.digest
+    return asked.plan.digest, asked.samples, asked.latency, asked.exact, asked.deployed
