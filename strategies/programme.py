@@ -1,9 +1,9 @@
 """The integer programme: one precision per unit, least cost, within a budget of divergence.
 
 A unit's precision is a vector of 0/1 variables, as in the multiple-choice knapsack problem; an edge has a variable that
-is 1 where its ends read and write different kinds of tensors. Only at most a few units are fractional in the linear
-relaxation of such a programme, so a large one is solved in two steps: the relaxation, and an integer programme over
-what it leaves open.
+is 1 where its ends read and write different kinds of tensors. Only a few units are fractional in the linear relaxation
+of such a programme, so a large one is solved in two steps: the relaxation, and branch and bound over the units that it
+leaves open or nearly so.
 """
 
 from __future__ import annotations
@@ -12,20 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
 
+from autoq.strategies.branch_and_bound import Problem, branch, relax
 from autoq.strategies.layout import Floats, Indices, Layout, Mask
 from autoq.strategies.regression import Coefficients
 
-_EXACT = 60
-"""Units up to which the programme is solved as a whole: it takes some 20 ms."""
-
 _CORE = 24
-"""Units that a large programme decides in integers, besides the fractional ones."""
+"""Units that a large programme decides by branch and bound, besides the fractional ones."""
 
-_GAP = 1e-3
-_NODES = 200
-"""Nodes of branch and bound: a bound that, unlike seconds, gives the same plan on every machine."""
+_NODES = 16
 
 
 @dataclass(frozen=True)
@@ -34,187 +29,105 @@ class Solution:
 
     positions: Indices
     cost: float
-    divergence: float
+    loss: float
 
 
 class Programme:
-    """All plans of a space with their predicted cost and divergence.
+    """All plans of a space with what is predicted to be made small, and what is limited.
 
     Args:
         layout: Of the space.
         cost: Effects on what is made small.
-        divergence: Effects on what is limited.
+        loss: Effects on what is limited.
         forbidden: Positions that must not be taken, ``[positions]``.
     """
 
-    def __init__(self, layout: Layout, cost: Coefficients, divergence: Coefficients, forbidden: Mask) -> None:
-        self._layout = layout
-        units, outside = len(layout.ids), np.zeros(0, np.intp)
+    def __init__(self, layout: Layout, cost: Coefficients, loss: Coefficients, forbidden: Mask) -> None:
+        units = len(layout.ids)
         inner = (layout.first < units) & (layout.second < units)
-        self._first, self._second = layout.first[inner], layout.second[inner]
-        # A conversion that seems to bring a gain is noise, and would make the relaxation unbounded in spirit.
-        edge_cost, edge_loss = np.maximum(cost.boundaries, 0), np.maximum(divergence.boundaries, 0)
-        self._edge_cost, self._edge_loss = edge_cost[inner], edge_loss[inner]
-        self._cost, self._loss = cost.units.copy(), divergence.units.copy()
-        outside = np.where(layout.first[~inner] < units, layout.first[~inner], layout.second[~inner])
-        for unary, edges in ((self._cost, edge_cost[~inner]), (self._loss, edge_loss[~inner])):
-            by_unit = np.bincount(outside, edges, minlength=units)[layout.unit]
-            unary += np.where(layout.domain != 0, by_unit, 0.0)
-        self._keep = _efficient(layout, self._cost, self._loss, forbidden)
+        outer = np.where(layout.first < units, layout.first, layout.second)[~inner]
+        unary: list[Floats] = []
+        edges: list[Floats] = []
+        for effects in (cost, loss):
+            # A conversion that seems to bring a gain is noise.
+            conversions = np.maximum(effects.boundaries, 0.0)
+            by_unit = np.bincount(outer, conversions[~inner], minlength=units)[layout.unit]
+            unary.append(effects.units + np.where(layout.domain != 0, by_unit, 0.0))
+            edges.append(conversions[inner])
+        self._keep = np.flatnonzero(_efficient(layout, unary[0], unary[1], forbidden))
+        self._problem = Problem(
+            units,
+            layout.unit[self._keep],
+            layout.domain[self._keep],
+            unary[0][self._keep],
+            unary[1][self._keep],
+            layout.first[inner],
+            layout.second[inner],
+            *edges,
+        )
 
     def solve(self, budget: float, tried: Sequence[Indices] = ()) -> Solution | None:
         """The cheapest plan within a budget.
 
         Args:
-            budget: Largest divergence, without intercept; infinite for no limit.
-            tried: Plans it must not be, position by unit; heeded in programmes of at most 60 units, where cutting
-                them off leads to others.
+            budget: Largest loss, without intercept; infinite for no limit.
+            tried: Plans it must not be, position by unit; heeded where all units are decided by branch and bound (up
+                to 24 of them), where there is a next best plan that differs in more than a trifle.
 
         Returns:
-            None when no plan fits.
+            None when no plan fits, or none was found.
         """
-        keep = np.flatnonzero(self._keep)
-        if len(self._layout.ids) <= _EXACT:
-            return self._finish(self._run(keep, budget, tried, integers=True))
-        relaxed = self._run(keep, budget, (), integers=False)
-        if relaxed is None:
+        problem = self._problem
+        if problem.units <= _CORE:
+            at = np.searchsorted(self._keep, np.array(tried, np.intp).reshape(-1, problem.units))
+            at = np.minimum(at, len(self._keep) - 1)
+            reachable = [a for a, plan in zip(at, tried, strict=True) if (self._keep[a] == plan).all()]
+            chosen = branch(problem, budget, reachable, _NODES)
+        else:
+            chosen = self._solve_large(budget)
+        if chosen is None:
             return None
-        shares = np.zeros(len(self._keep))
-        shares[keep] = relaxed
-        core = self._core(shares)
-        chosen = _largest(self._layout, shares)
-        fixed = np.zeros(len(self._keep), bool)
-        fixed[chosen[~core]] = True
-        left = np.flatnonzero(self._keep & (core[self._layout.unit] | fixed))
-        found = self._run(left, budget, (), integers=True)
-        if found is None:  # the budget is too tight for what the relaxation fixed
-            return self._finish(self._run(keep, budget, (), integers=True))
-        whole = np.zeros(len(self._keep))
-        whole[left] = found
-        return self._finish(whole[keep])
+        return Solution(self._keep[chosen], *problem.value(chosen))
 
-    def _finish(self, shares: Floats | None) -> Solution | None:
+    def _solve_large(self, budget: float) -> Indices | None:
+        problem = self._problem
+        shares = relax(problem, np.ones(len(problem.unit), bool), budget)
         if shares is None:
             return None
-        every = np.zeros(len(self._keep))
-        every[self._keep] = shares
-        positions = _largest(self._layout, every)
-        domains = self._layout.domain[positions]
-        active = domains[self._first] != domains[self._second]
-        return Solution(
-            positions,
-            float(self._cost[positions].sum() + self._edge_cost[active].sum()),
-            float(self._loss[positions].sum() + self._edge_loss[active].sum()),
-        )
+        chosen, free = problem.largest(shares), self._core(shares)
+        left = np.flatnonzero(free[problem.unit])
+        core, _, spent = problem.reduced(left, free, chosen)
+        found = branch(core, budget - spent, (), _NODES)
+        if found is None:
+            return None
+        chosen[free] = left[found]
+        return chosen
 
     def _core(self, shares: Floats) -> Mask:
-        """Units to decide in integers: the fractional ones, and those whose choice is nearest to a tie."""
-        layout = self._layout
-        fractional = np.zeros(len(layout.ids), bool)
-        fractional[layout.unit[(shares > 1e-6) & (shares < 1 - 1e-6)]] = True
-        taken = _largest(layout, shares)
-        # At the exchange rate of a fractional unit, how much its second best would cost more.
-        rate = self._rate(fractional)
-        energy = np.where(self._keep, self._cost + rate * self._loss, np.inf)
+        """Units to decide by branch and bound: the fractional ones, and those whose choice is nearest to a tie."""
+        problem = self._problem
+        core = np.zeros(problem.units, bool)
+        core[problem.unit[(shares > 1e-6) & (shares < 1 - 1e-6)]] = True
+        taken = problem.largest(shares)
+        # At the exchange rate of the fractional units, how much more the second best of each unit would cost.
+        energy = problem.cost + self._rate(core) * problem.loss
+        first = energy[taken]
         energy[taken] = np.inf
-        second = np.minimum.reduceat(energy, layout.offsets[:-1])
-        distance = np.abs(second - (self._cost + rate * self._loss)[taken])
-        distance[~np.isfinite(distance)] = np.inf
-        core = fractional.copy()
+        distance = np.abs(np.minimum.reduceat(energy, problem.starts) - first)
         core[np.argsort(distance, kind="stable")[:_CORE]] = True
         return core
 
     def _rate(self, fractional: Mask) -> float:
-        """Cost per divergence of the units in question."""
-        layout = self._layout
-        rates = []
+        """Cost per loss of the units in question."""
+        problem = self._problem
+        rates: list[float] = []
         for unit in np.flatnonzero(fractional).tolist():
-            span = slice(int(layout.offsets[unit]), int(layout.offsets[unit + 1]))
-            cost, loss = self._cost[span][self._keep[span]], self._loss[span][self._keep[span]]
+            span = problem.unit == unit
+            cost, loss = problem.cost[span], problem.loss[span]
             gap = float(loss.max() - loss.min())
             if gap > 0:
                 rates.append(float(cost.max() - cost.min()) / gap)
         return float(np.median(rates)) if rates else 0.0
-
-    def _run(self, keep: Indices, budget: float, tried: Sequence[Indices], *, integers: bool) -> Floats | None:
-        """Solve over some positions; their values, or None."""
-        from scipy.optimize import Bounds, LinearConstraint, milp
-
-        count, edges = len(keep), len(self._first)
-        scale = float(np.abs(self._cost[keep]).max(initial=0.0)) or 1.0
-        objective = np.concatenate([self._cost[keep], self._edge_cost]) / scale
-        matrix, low, high = self._constraints(keep, budget, tried)
-        result = milp(
-            objective,
-            constraints=LinearConstraint(matrix, low, high),
-            integrality=np.full(count + edges, int(integers)),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": _GAP, "node_limit": _NODES} if integers else {},
-        )
-        return None if result.x is None else np.asarray(result.x[:count], np.float64)
-
-    def _constraints(self, keep: Indices, budget: float, tried: Sequence[Indices]) -> tuple[csr_matrix, Floats, Floats]:
-        layout, count = self._layout, len(keep)
-        units, edges = len(layout.ids), len(self._first)
-        at = np.full(len(self._keep), -1)
-        at[keep] = np.arange(count)
-        rows, columns, values = [layout.unit[keep]], [np.arange(count)], [np.ones(count)]
-        low, high = [np.ones(units)], [np.ones(units)]
-        height = units
-        for domain in np.unique(layout.domain[keep])[1:].tolist():
-            inside = keep[layout.domain[keep] == domain]
-            for sign in (1.0, -1.0):
-                # sign (share of the domain at the first end − share at the second) − boundary ≤ 0
-                for ends, factor in ((self._first, sign), (self._second, -sign)):
-                    edge, position = _joined(ends, layout.unit[inside], inside)
-                    rows.append(height + edge)
-                    columns.append(at[position])
-                    values.append(np.full(len(edge), factor))
-                rows.append(height + np.arange(edges))
-                columns.append(count + np.arange(edges))
-                values.append(np.full(edges, -1.0))
-                low.append(np.full(edges, -np.inf))
-                high.append(np.zeros(edges))
-                height += edges
-        if np.isfinite(budget):
-            size = max(abs(budget), 1e-12)
-            rows.append(np.full(count + edges, height))
-            columns.append(np.arange(count + edges))
-            values.append(np.concatenate([self._loss[keep], self._edge_loss]) / size)
-            low.append(np.full(1, -np.inf))
-            high.append(np.full(1, budget / size))
-            height += 1
-        for plan in tried:
-            column = at[plan]
-            if (column < 0).any():
-                continue  # it lies outside already
-            rows.append(np.full(units, height))
-            columns.append(column)
-            values.append(np.ones(units))
-            low.append(np.full(1, -np.inf))
-            high.append(np.full(1, units - 1.0))
-            height += 1
-        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        matrix = coo_matrix(entries, shape=(height, count + edges)).tocsr()
-        return matrix, np.concatenate(low), np.concatenate(high)
-
-
-def _joined(ends: Indices, units: Indices, positions: Indices) -> tuple[Indices, Indices]:
-    """Every pair of an edge and a position of the unit at its end; `units` is ascending."""
-    start, stop = np.searchsorted(units, ends, "left"), np.searchsorted(units, ends, "right")
-    counts = stop - start
-    edge = np.repeat(np.arange(len(ends)), counts)
-    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    return edge, positions[np.repeat(start, counts) + within]
-
-
-def _largest(layout: Layout, shares: Floats) -> Indices:
-    """The position of each unit with the largest share, the first of equals."""
-    top = np.maximum.reduceat(shares, layout.offsets[:-1])
-    candidates = np.flatnonzero(shares >= top[layout.unit])
-    units, first = np.unique(layout.unit[candidates], return_index=True)
-    assert len(units) == len(layout.ids)
-    return candidates[first]
 
 
 def _efficient(layout: Layout, cost: Floats, loss: Floats, forbidden: Mask) -> Mask:
@@ -222,10 +135,10 @@ def _efficient(layout: Layout, cost: Floats, loss: Floats, forbidden: Mask) -> M
     keep = ~forbidden
     widest = int(np.diff(layout.offsets).max(initial=0))
     for shift in range(1, widest):
-        for a, b in ((slice(None, -shift), slice(shift, None)), (slice(shift, None), slice(None, -shift))):
-            rival = (layout.unit[a] == layout.unit[b]) & (layout.domain[a] == layout.domain[b]) & ~forbidden[a]
-            beaten = (cost[a] <= cost[b]) & (loss[a] <= loss[b])
-            if a.start is not None:
-                beaten &= (cost[a] < cost[b]) | (loss[a] < loss[b])
-            keep[b] &= ~(rival & beaten)
+        early, late = slice(None, -shift), slice(shift, None)
+        same = (layout.unit[early] == layout.unit[late]) & (layout.domain[early] == layout.domain[late])
+        no_worse = (cost[early] <= cost[late]) & (loss[early] <= loss[late])
+        beaten = (cost[late] <= cost[early]) & (loss[late] <= loss[early]) & ~no_worse
+        keep[late] &= ~(same & no_worse & ~forbidden[early])
+        keep[early] &= ~(same & beaten & ~forbidden[late])
     return keep
