@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoq.core.interval import Interval
 from autoq.core.trial import Trial
-from autoq.report.text import NONE, fixed, score, score_with_interval
+from autoq.report.text import NONE, fixed, score_with_interval, trial_score
 
 
 def interval_text(interval: Interval) -> str:
@@ -13,10 +13,11 @@ def interval_text(interval: Interval) -> str:
 
 
 def accuracy_text(trial: Trial, between: str = "; ") -> str:
-    """Each metric's score, and its loss with interval."""
+    """Each metric's score, beside fp32's where not all samples were scored, and its loss with interval."""
     if trial.number == 0:
         return between.join(f"{s.metric} {score_with_interval(s.value, s.interval)}" for s in trial.scores)
-    return between.join(f"{s.metric} {score(s.value)}, loss {interval_text(s.loss)}" for s in trial.scores) or NONE
+    scored = (f"{s.metric} {trial_score(s, full=trial.full)}, loss {interval_text(s.loss)}" for s in trial.scores)
+    return between.join(scored) or NONE
 
 
 def loss_text(trial: Trial) -> str:

@@ -24,6 +24,7 @@ from autoq.report.text import (
     samples_text,
     score,
     size,
+    trial_score,
     trial_verdict,
 )
 
@@ -262,7 +263,7 @@ def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:
         trial.number,
         trial.proposal.note or f"{len(trial.plan)} ops quantized",
         samples_text(trial, document.samples.get("tune", 0)),
-        tuple(_scored(c, s, baseline=trial.number == 0) for c, s in zip(document.criteria, trial.scores, strict=False)),
+        tuple(_scored(c, s, trial) for c, s in zip(document.criteria, trial.scores, strict=False)),
         "1" if trial.number == 0 and latency is not None else latency_ratio(latency),
         size(trial.size_bytes),
         "chosen" if chosen else trial_verdict(trial),
@@ -279,8 +280,9 @@ def _untimed(trial: Trial) -> str:
     return "from the store" if trial.scores else NONE
 
 
-def _scored(criterion: Criterion, found: MetricScore, *, baseline: bool) -> tuple[str, str]:
-    if baseline:
+def _scored(criterion: Criterion, found: MetricScore, trial: Trial) -> tuple[str, str]:
+    if trial.number == 0:
         return f"{found.metric} {score(found.value)}", ""
     bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
-    return f"{found.metric} {score(found.value)}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"
+    shown = trial_score(found, full=trial.full)
+    return f"{found.metric} {shown}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"

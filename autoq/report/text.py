@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from autoq.core.criterion import Criterion, Tolerance
 from autoq.core.interval import Interval
 from autoq.core.objective import Quantity
-from autoq.core.trial import FailureKind, Latency, Trial
+from autoq.core.trial import FailureKind, Latency, MetricScore, Trial
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -40,6 +40,11 @@ def score_with_interval(value: float, interval: Interval | None) -> str:
     if interval is None or interval.low == interval.high:
         return score(value)
     return f"{score(value)} [{score(interval.low)}, {score(interval.high)}]"
+
+
+def trial_score(found: MetricScore, *, full: bool) -> str:
+    """A trial's score; beside it fp32's on the same samples where these are not all."""
+    return score(found.value) if full else f"{score(found.value)} (fp32 {score(found.baseline)})"
 
 
 def fixed(value: float, decimals: int) -> str:

@@ -86,3 +86,9 @@ def test_charts_show_a_decided_trial_as_accepted_and_on_the_front(maker, searche
     drawn = charts.scatter(maker.document(searched, best=3), 0, 600)
     assert "trial 2; accepted" in drawn
     assert "decided after 150 of 300" in drawn
+
+
+def test_a_score_on_some_samples_stands_beside_that_of_fp32_on_them(maker, searched):
+    early, full = (page.trial_rows(maker.document(searched, best=3))[i].scores[0][0] for i in (1, 3))
+    assert early == "top1 0.6266 (fp32 0.7833)"
+    assert full == "top1 0.7802"
