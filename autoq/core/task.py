@@ -111,7 +111,7 @@ class Evaluate:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Latency of several plans, interleaved with fp32 and with each other."""
+    """Latency of several plans, interleaved with fp32 and with each other; in full, until their order is clear."""
 
     plans: tuple[Plan, ...]
     effort: LatencyEffort
@@ -192,9 +192,10 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One latency per plan, in the order asked for."""
+    """One latency per plan, in the order asked for; and pairs of plans, by index, that cannot be told apart."""
 
     latencies: tuple[Latency, ...]
+    ties: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +330,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
             }
         case Measured():
             data["latencies"] = [latency.to_json() for latency in answer.latencies]
+            data["ties"] = [list(tie) for tie in answer.ties]
         case Failure():
             data |= {"kind": str(answer.kind), "message": answer.message}
         case Sensed():
@@ -359,7 +361,8 @@ def answer_from_json(data: dict[str, Any]) -> Answer:
                 values["hard"],
             )
         case "Measured":
-            return Measured(tuple(Latency.from_json(d) for d in values["latencies"]))
+            latencies = tuple(Latency.from_json(d) for d in values["latencies"])
+            return Measured(latencies, tuple((first, second) for first, second in values["ties"]))
         case "Failure":
             return Failure(FailureKind(values["kind"]), values["message"])
         case "Profiled":

@@ -29,8 +29,9 @@ from autoq.tuning.deployment.gate import DeploymentSettings
 from autoq.tuning.judge import Judge
 from autoq.tuning.latency_settings import LatencySettings
 from autoq.tuning.scorer import BlackBoxScorer, DataScorer, Scorer, told_as
+from autoq.tuning.setup import JobData, Setup
 from autoq.tuning.tuner import TuningSettings
-from autoq.tuning.workbench import JobData, Setup, Workbench
+from autoq.tuning.workbench import Workbench
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from autoq.core.digest import digest_of
 from autoq.core.errors import EvaluationError
 from autoq.core.interval import Interval
+from autoq.core.objective import Quantity
 from autoq.core.plan import FP32_PLAN, LatencyEffort, Proposal
-from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split
+from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split, answer_to_json
 from autoq.core.trial import Latency, Trial, TrialState
 from autoq.evaluation.intervals import held_out_verdict
 from autoq.tuning.outcome import HeldOut, worst_verdict
@@ -33,7 +34,7 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
     with session.desk.phase("finalists"):
         try:
             accepted = _fully_scored(session)
-            measured = _measured(session, _finalists(session, accepted))
+            measured = _corrected(session, _measured(session, _finalists(session, accepted)))
         except Stopped:
             accepted = _accepted(session, decisive(session.ledger.finished))
             measured = _stopped_finalists(session, accepted)
@@ -103,6 +104,25 @@ def memory_of(session: Session, best: Trial | None) -> dict[str, int]:
                 return found
             if peak is not None:
                 found[name] = peak
+    return found
+
+
+def _corrected(session: Session, finalists: list[Trial]) -> list[Trial]:
+    """The finalists with intervals that allow for choosing one of them; without those that fall by that."""
+    if len(finalists) < 2:
+        return finalists
+    judge, reference = session.judge.corrected(len(finalists)), session.baseline_records[Split.TUNE]
+    found = []
+    for trial in finalists:
+        records = session.ledger.known(trial.plan, deployed=trial.proposal.deployed).records
+        corrected = trial.with_(scores=judge.scores(records, reference)) if records else trial
+        if corrected.met:
+            found.append(corrected)
+        else:
+            session.notes.append(
+                f"trial {trial.number} ({trial.proposal.note}) keeps the promise by its own interval, but not by one "
+                f"that allows for choosing among {len(finalists)} finalists"
+            )
     return found
 
 
@@ -198,10 +218,11 @@ def _measured(session: Session, finalists: list[Trial]) -> list[Trial]:
         if not isinstance(answer, Measured):
             session.notes.append(f"the finalists' latency could not be measured again: {answer}")
             return finalists
-        stored = [latency.to_json() for latency in answer.latencies]
+        stored = answer_to_json(answer)
         store.set_fact(job_id, key, stored)
     found = []
-    for trial, data in zip(finalists, stored, strict=True):
+    session.ties = tuple((finalists[i].number, finalists[j].number) for i, j in stored["ties"])
+    for trial, data in zip(finalists, stored["latencies"], strict=True):
         latency = Latency.from_json(data)
         session.latencies[trial.plan.digest] = latency
         found.append(trial.with_(latency=latency, objective=session.objective_of(trial, latency)))
@@ -219,8 +240,15 @@ def _choose(session: Session, finalists: list[Trial]) -> Trial | None:
     if not better:
         return None
     first = min(better, key=_objective_of)
-    tied = [t for t in better if reach[t.number].overlaps(reach[first.number])]
+    tied = [t for t in better if t is first or _is_tie(session, t, first, reach)]
     return min(tied, key=lambda t: (t.excess, _objective_of(t)))
+
+
+def _is_tie(session: Session, trial: Trial, first: Trial, reach: Mapping[int, Interval]) -> bool:
+    """Whether nobody can say which of two is better."""
+    if set(session.judge.objective.quantities) <= {Quantity.LATENCY, Quantity.THROUGHPUT} and session.latencies:
+        return (trial.number, first.number) in session.ties or (first.number, trial.number) in session.ties
+    return reach[trial.number].overlaps(reach[first.number])
 
 
 def _objective_interval(session: Session, trial: Trial) -> Interval:

@@ -242,6 +242,7 @@ class Session:
     sensing_seconds: float = 60.0
     latencies: dict[str, Latency] = field(default_factory=dict)
     answered: list[Findings] = field(default_factory=list)
+    ties: tuple[tuple[int, int], ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @cached_property

@@ -261,4 +261,5 @@ class Tuner:
             deployment=deployment,
             costs=session.costs if strategy is not None else None,
             findings=tuple(session.answered),
+            ties=session.ties,
         )

@@ -5,19 +5,18 @@ The same workbench serves the in-process runner and the child process.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from autoq.calibration.cache import CalibrationCache, CalibrationKey
-from autoq.core.adaptor import Adaptor, Candidate, Compilable, ModelSource, RunOptions
-from autoq.core.batch import Batch, Inputs, Outputs, TensorSpec
+from autoq.core.adaptor import Candidate, Compilable
+from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError, DataError, EvaluationError, StoreError, TrialError
@@ -46,53 +45,19 @@ from autoq.core.task import (
     Split,
     Task,
 )
-from autoq.core.trial import Failure, FailureKind, Latency
-from autoq.data.sources import DataSource
+from autoq.core.trial import Failure, FailureKind
 from autoq.evaluation.latency import interleave
 from autoq.store.failures import DISK_FULL, of_os_error
 from autoq.tuning.arrange import ARRANGEMENT, Arranger
 from autoq.tuning.candidates import Candidates, compile_seconds
 from autoq.tuning.deployment.bench import Access, DeploymentBench
 from autoq.tuning.environment import describe_environment, processor, versions
-from autoq.tuning.instances import measure_instances
-from autoq.tuning.latency_settings import LatencySettings
 from autoq.tuning.memory import measure_memory
-from autoq.tuning.scorer import OnProgress, Scorer, told_as
+from autoq.tuning.scorer import OnProgress, told_as
 from autoq.tuning.sensing import Lab, sense
+from autoq.tuning.setup import Setup
+from autoq.tuning.stopwatch import Stopwatch
 from autoq.tuning.watch import Watch
-
-
-@dataclass(frozen=True)
-class JobData:
-    """A job's data, opened for a model's inputs.
-
-    Attributes:
-        scorer: Scores candidates.
-        calibration: Samples that fix ranges; None when nothing static is tuned.
-        latency: Samples that latency is measured with.
-        shuffled: Whether the tune split comes in random order.
-    """
-
-    scorer: Scorer
-    calibration: DataSource | None
-    latency: DataSource | None
-    shuffled: bool = False
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything a workbench is made of."""
-
-    framework: str
-    adaptor: Adaptor[Any]
-    source: ModelSource
-    open_data: Callable[[Sequence[TensorSpec]], JobData]
-    sampling_size: int
-    latency: LatencySettings
-    options: RunOptions
-    cache: Path
-    seed: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Workbench:
@@ -300,7 +265,7 @@ class Workbench:
         scored = time.perf_counter()
         latency = None
         if task.latency is not LatencyEffort.NONE and not (watch.broken and task.spare_broken):
-            (latency,) = self._latencies((task.plan,), task.latency, progress)
+            (latency,) = self._measured((task.plan,), task.latency, progress).latencies
         measured = time.perf_counter()
         return Evaluated(
             records=records,
@@ -342,51 +307,18 @@ class Workbench:
             self._latency_inputs = batch.inputs
         return self._latency_inputs
 
-    def _latencies(
-        self, plans: Sequence[Plan], effort: LatencyEffort, progress: ProgressListener
-    ) -> tuple[Latency, ...]:
-        inputs, settings = self._inputs(), self._setup.latency
+    def _measured(self, plans: Sequence[Plan], effort: LatencyEffort, progress: ProgressListener) -> Measured:
         every = dict.fromkeys((FP32_PLAN, *plans))
         candidates = {p.digest: self._candidates.deployed_of(p, progress) for p in every}
-        if settings.instances > 1:
-            found = self._side_by_side(candidates, effort)
-            return tuple(found[p.digest] for p in plans)
-        runs = {digest: _runner_of(candidate, inputs) for digest, candidate in candidates.items()}
-        found = interleave(
-            runs,
-            FP32_PLAN.digest,
-            warmup=settings.warmup,
-            confidence=settings.confidence,
-            seed=self._setup.seed,
-            clock=self._clock,
-            **settings.effort(effort),
-        )
-        return tuple(found[p.digest] for p in plans)
-
-    def _side_by_side(self, candidates: Mapping[str, Candidate], effort: LatencyEffort) -> dict[str, Latency]:
-        settings, setup = self._setup.latency, self._setup
-        limits = settings.effort(effort)
-        with tempfile.TemporaryDirectory(prefix="autoq-instances-") as scratch:
-            folders = {digest: Path(scratch) / digest for digest in candidates}
-            for digest, candidate in candidates.items():
-                folders[digest].mkdir()
-                self._adaptor.save(candidate, folders[digest])
-            return measure_instances(
-                setup.framework,
-                folders,
-                FP32_PLAN.digest,
-                self._inputs(),
-                instances=settings.instances,
-                threads=setup.options.threads,
-                rounds=limits["rounds"],
-                seconds=limits["seconds"],
-                confidence=settings.confidence,
-                seed=setup.seed,
-            )
+        stopwatch = Stopwatch(self._setup, self._clock, self._inputs())
+        found = stopwatch.measure(candidates, FP32_PLAN.digest, effort)
+        pairs = itertools.combinations(range(len(plans)), 2)
+        ties = [(i, j) for i, j in pairs if found.is_tie(plans[i].digest, plans[j].digest)]
+        return Measured(tuple(found.latencies[p.digest] for p in plans), tuple(ties))
 
     def _measure(self, task: Measure, progress: ProgressListener) -> Measured:
         self._candidates.keep(task.plans)
-        return Measured(self._latencies(task.plans, task.effort, progress))
+        return self._measured(task.plans, task.effort, progress)
 
     def _measure_memory(self, plan: Plan, progress: ProgressListener) -> MemoryMeasured:
         with tempfile.TemporaryDirectory(prefix="autoq-memory-") as folder:
@@ -445,10 +377,6 @@ class Workbench:
         finally:
             loaded.close()
         return Saved(artifact.files, sum((folder / f).stat().st_size for f in artifact.files))
-
-
-def _runner_of(candidate: Candidate, inputs: Inputs) -> Callable[[], object]:
-    return lambda: candidate.predict(inputs)
 
 
 def _require_equal(expected: Outputs, found: Outputs) -> None:

@@ -48,9 +48,9 @@ def can_stop_early(criteria: Sequence[Criterion], metrics: Sequence[Metric]) -> 
 class SequentialDecider:
     """Tells from a candidate's first samples whether it keeps all criteria on all samples.
 
-    The samples must be in random order, but for the first `hard`, the same for fp32 and the candidate, and the candidate must not have been
-    chosen by its score on just these samples; then a decision before the last sample is wrong with a chance of at
-    most ``1 - confidence``, whichever it is. To accept, each criterion must be met: one that is not is taken for met
+    The samples must be in random order, but for the first `hard`, the same for fp32 and the candidate, and the
+    candidate must not have been chosen by its score on just these samples; then a decision before the last sample is
+    wrong with a chance of at most ``1 - confidence``, whichever it is. To accept, each criterion must be met: one that is not is taken for met
     with its own error at most. To reject, one of k criteria suffices: each gets the k-th part of its error. With all
     samples scored the decision is exactly that of the full evaluation.
 
