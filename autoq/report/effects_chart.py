@@ -25,16 +25,16 @@ def effects_chart(found: Sensitivities, width: int) -> str | None:
     Returns:
         An SVG element, or None when fewer than two ops were measured.
     """
+    shown = [e for e in found.measured if e.value is not None and math.isfinite(e.value)]
     rows = [
         {
             "x": effect.place - 0.4,
             "x2": effect.place + 0.4,
-            "y": max(effect.value, 0.0),
+            "y": max(effect.value or 0.0, 0.0),
             "floating": effect.floating,
             "about": _about(found, effect),
         }
-        for effect in found.measured
-        if effect.value is not None and math.isfinite(effect.value)
+        for effect in shown
     ]
     if len(rows) < 2:
         return None
@@ -47,7 +47,8 @@ def effects_chart(found: Sensitivities, width: int) -> str | None:
         scale=alt.Scale(domain=[0.4, last + 0.6], nice=False),
         axis=alt.Axis(values=ticks, format="d", grid=False),
     )
-    scale = alt.Scale(type="sqrt", domain=[0, 1.05 * max(row["y"] for row in rows) or 1.0], nice=False)
+    highest = max(effect.value or 0.0 for effect in shown)
+    scale = alt.Scale(type="sqrt", domain=[0, 1.05 * highest if highest > 0 else 1.0], nice=False)
     bars = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar()
