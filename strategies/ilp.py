@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from autoq.core.capability import Recipe
@@ -19,14 +17,14 @@ from autoq.strategies.programme import Programme
 from autoq.strategies.regression import Coefficients
 from autoq.strategies.sequential import Search, Steps
 
-_GAIN = 0.002
-"""Share of the cost that a plan must be predicted to save to be worth a trial."""
+_WORTHWHILE = 0.01
+"""Share of the cost that the plan expected to be fastest must be predicted to save to be worth a trial."""
 
-_HOPE = 0.05
+_GAINS = (0.003, 0.01, 0.03)
+"""Shares of the cost that a plan must save that is tried although the model hardly promises it."""
+
+_HOPE = 0.1
 """Probability of keeping the limit below which a plan is not worth a trial."""
-
-_NUDGE = 0.1
-"""By how much the logarithm of the budget moves when the programme says nothing new."""
 
 _NEAR = 1.1
 """Of the best cost, below which a recipe is worth a programme of its own."""
@@ -108,42 +106,32 @@ class Ilp(ModelSearch):
         self.explanation = f"{done} The best plan leaves {floats} of {len(self.quantized)} ops in float."
         return "no plan with a chance to keep the limit is predicted to be faster than the best one"
 
-    def solve(self, model: AdditiveModel, cost: Coefficients, budget: float) -> Indices | None:
-        """Positions of the cheapest plan within a budget; in small spaces one that was not tried."""
+    def fastest(self, model: AdditiveModel, cost: Coefficients, budget: float) -> Indices | None:
+        """Positions of the cheapest plan within a budget of divergence; in small spaces one that was not tried."""
         self._solved += 1
         programme = Programme(model.layout, cost, model.divergence, self.forbidden)
-        tried = self.points.get(model.recipes, {})
-        cut = [np.frombuffer(key, np.intp) for key in tried]
-        solution = programme.solve(budget - model.divergence.intercept, cut)
+        solution = programme.solve(budget - model.divergence.intercept, self._tried(model))
         return None if solution is None else solution.positions
+
+    def safest(self, model: AdditiveModel, cost: Coefficients, most: float) -> Indices | None:
+        """Positions of the plan of least divergence that costs at most so much relative to fp32."""
+        self._solved += 1
+        programme = Programme(model.layout, model.divergence, cost, self.forbidden)
+        solution = programme.solve(most - 1 - cost.intercept, self._tried(model))
+        return None if solution is None else solution.positions
+
+    def _tried(self, model: AdditiveModel) -> list[Indices]:
+        return [np.frombuffer(key, np.intp) for key in self.points.get(model.recipes, {})]
 
     def _descend(self, recipes: tuple[Recipe, ...], best: Point | None) -> Steps[Point | None]:
         """Solve, try and correct under one set of recipes until nothing better is in sight; the best accepted plan."""
         model = self.model(recipes)
-        shift, idle = 0.0, 0
+        idle = 0
         while idle < self.patience and not self.too_many_culprits:
-            budget = self.budget(model) * math.exp(shift)
-            positions = self.solve(model, model.cost, budget)
             idle += 1
-            if positions is None:
-                shift = max(shift, 0.0) + _NUDGE
-                continue
-            choices = model.layout.choices(positions)
-            expected = model.predict(choices)
-            if expected.cost > (1 - _GAIN) * (best.cost if best is not None else 1.0):
-                if math.isinf(budget):
-                    break
-                shift = max(shift, 0.0) + _NUDGE
-                continue
-            known = self.points.get(recipes, {}).get(positions.tobytes())
-            if known is not None:
-                shift += _NUDGE if known.trial.met else -_NUDGE
-                continue
-            if expected.kept < _HOPE:
-                if shift > 0:
-                    break
-                shift -= _NUDGE
-                continue
+            choices = self._choose(model, best)
+            if choices is None:
+                break
             point = yield from self.attempt(choices, f"integer programme {self._solved}{_under(recipes)}", recipes)
             if point.trial.state is not TrialState.COMPLETE:
                 yield from self.isolate(point)
@@ -152,8 +140,31 @@ class Ilp(ModelSearch):
             faster = yield from self.confirm([point], best)
             if faster is not None:
                 best, idle = faster, 0
-            shift = min(shift, 0.0) - _NUDGE / 2 if not point.trial.met else max(shift, 0.0)
         return best
+
+    def _choose(self, model: AdditiveModel, best: Point | None) -> dict[str, int] | None:
+        """The fastest plan that is expected to keep the limit, while that is faster than the best one.
+
+        Then of the plans that are a little faster than the best one, more so each time it is no new plan, the one that
+        loses least, as long as there is a chance that it keeps the limit.
+        """
+        bar = best.cost if best is not None else 1.0
+        tried = self.points.get(model.recipes, {})
+        positions = self.fastest(model, model.cost, self.budget(model))
+        if positions is not None and positions.tobytes() not in tried:
+            choices = model.layout.choices(positions)
+            if model.predict(choices).cost < (1 - _WORTHWHILE) * bar:
+                return choices
+        for gain in _GAINS:
+            positions = self.safest(model, model.cost, (1 - gain) * bar)
+            if positions is None:
+                return None
+            choices = model.layout.choices(positions)
+            if model.predict(choices).kept < _HOPE:
+                return None
+            if positions.tobytes() not in tried:
+                return choices
+        return None
 
 
 def _under(recipes: tuple[Recipe, ...]) -> str:
