@@ -34,6 +34,7 @@ def main() -> int:
     table = commands.add_parser("table", help="print the table of all results")
     table.add_argument("--write", action="store_true", help="write it to docs/benchmarks.md, too")
     arguments = parser.parse_args()
+    failure = ""
     if arguments.command == "run":
         # Started in the background of a script, a process inherits an ignored Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,16 +42,17 @@ def main() -> int:
         try:
             run(wanted, arguments.timeout, again=arguments.again)
         except (PeerError, AssetError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+            failure = f"error: {error}"
         except KeyboardInterrupt:
             print("stopped; every finished cell is kept, the same command goes on from there", file=sys.stderr)
             return 130
+    if failure:
+        print(failure, file=sys.stderr)
     results = load_all()
     print(markdown(results))
     if arguments.command == "run" or arguments.write:
         print(write_section(results), file=sys.stderr)
-    return 0
+    return 1 if failure else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from benchmarks.peers import cells
 from benchmarks.peers.cells import Cell, CellResult
 from benchmarks.peers.drivers.session import OUTCOME
 from benchmarks.peers.judge import judge
+from benchmarks.peers.problem import PeerError
 from benchmarks.peers.tasks import task_folder
 from benchmarks.peers.tools import TOOLS, Tool
 from benchmarks.peers.virtualenvs import REPOSITORY
@@ -38,10 +39,11 @@ def run(wanted: Iterable[Cell], timeout: float, *, again: bool = False) -> None:
         again: Run also those that have a result.
 
     Raises:
-        PeerError: An environment could not be made.
+        PeerError: Environments could not be made; the cells of all others are done by then.
         AssetError: Data of a task could not be fetched.
     """
-    todo = cells.pending(wanted, again)
+    missing: dict[str, str] = {}
+    todo = _with_environment(cells.pending(wanted, again), missing)
     for number, cell in enumerate(todo, start=1):
         # Before the core is pinned: installing and training may use all of them.
         python, folder = TOOLS[cell.tool].environment.interpreter(), task_folder(cell.task)
@@ -50,6 +52,24 @@ def run(wanted: Iterable[Cell], timeout: float, *, again: bool = False) -> None:
             result = run_cell(cell, python, folder, timeout)
         cells.save(result)
         print(f"[peers] {number}/{len(todo)} {cell.name}: {_summary(result)}", file=sys.stderr, flush=True)
+    if missing:
+        raise PeerError("\n".join(["some tools were left out", *missing.values()]))
+
+
+def _with_environment(wanted: Iterable[Cell], missing: dict[str, str]) -> list[Cell]:
+    """The cells whose tool can run here; why the others cannot is noted by environment."""
+    found = []
+    for cell in wanted:
+        environment = TOOLS[cell.tool].environment
+        if environment.name not in missing:
+            try:
+                environment.interpreter()
+            except PeerError as error:
+                missing[environment.name] = str(error)
+                print(f"[peers] {error}", file=sys.stderr, flush=True)
+            else:
+                found.append(cell)
+    return found
 
 
 def run_cell(cell: Cell, python: Path, folder: Path, timeout: float) -> CellResult:
