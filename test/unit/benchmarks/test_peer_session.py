@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_the_best_quantized_model_is_kept_as_the_attempt(folder: Path) -> None:
 
     def tool(session: Session) -> Answer:
         for run, text in ((_wrong, "bad"), (_float, "good"), (_wrong, "worse")):
-            session.evaluate(run, keep=lambda path, text=text: path.write_text(text))
+            session.evaluate(run, keep=partial(Path.write_text, data=text))
         return Answer(None, accepted=False)
 
     session.search(tool, ())
