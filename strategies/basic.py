@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autoq.strategies.points import CLEARLY, COMFORT, Point, PointSearch, Step
+from autoq.strategies.points import CLEARLY, COMFORT, Point, PointSearch, Step, harms, no_worse
 from autoq.strategies.regions import LONG_PREFIXES, Region, blocks, by_type, halves, prefixes, suffixes
 from autoq.strategies.sequential import Search, Steps
 
@@ -74,7 +74,7 @@ class Basic(PointSearch):
             if self.saving(region.units) > _MOST_OF * total:
                 continue  # in float, next to nothing would be left of the gain
             point = yield from self.attempt(self.in_float(base, region.units), f"{region.name} → float", base.recipes)
-            if point.cost < CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+            if point.cost < CLEARLY * base.cost and no_worse(point.trial, base.trial):
                 base = point
                 accepted = (yield from self.confirm([point])) or accepted
         return base, accepted
@@ -117,7 +117,8 @@ class Basic(PointSearch):
 
     def _accumulate(self, base: Point, tried: list[tuple[Region, Point]]) -> Steps[list[Point]]:
         """Add up regions in the order of accuracy won per latency lost; every plan passed on the way."""
-        won = [(r, base.trial.excess - p.trial.excess, max(p.cost - base.cost, 1e-3)) for r, p in tried]
+        before, *after = harms([base.trial, *(p.trial for _, p in tried)])
+        won = [(r, before - h, max(p.cost - base.cost, 1e-3)) for (r, p), h in zip(tried, after, strict=True)]
         ranked = sorted((w for w in won if w[1] > 0), key=lambda w: -w[1] / w[2])
         reached: list[Point] = []
         moved: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autoq.core.inquiry import Findings, Need
 from autoq.core.trial import TrialState
 from autoq.strategies.fallback import Ladder, Move, Moves
-from autoq.strategies.points import CLEARLY, Point, PointSearch, Step
+from autoq.strategies.points import CLEARLY, Point, PointSearch, Step, no_worse
 from autoq.strategies.sequential import Steps, found
 from autoq.strategies.styles import uniform_plans
 
@@ -54,7 +54,7 @@ class Descent(PointSearch):
         slower = [u.id for u in self.quantized if self.costs.saving(u) < 0 and not self.is_float(base, u.id)]
         if slower and len(slower) < len(self.quantized):
             point = yield from self.attempt(self.in_float(base, slower), "what int8 slows down → float", base.recipes)
-            if point.cost < CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+            if point.cost < CLEARLY * base.cost and no_worse(point.trial, base.trial):
                 base = point
                 accepted = (yield from self.confirm([point], accepted)) or accepted
         if accepted is None:
@@ -145,7 +145,7 @@ class Descent(PointSearch):
 
     def finish(self, accepted: Point, ground: Ground, moves: Moves) -> Step:
         """From the first accepted plan to the best: quantize again, fill islands, other styles and recipes."""
-        best = yield from self.improve(accepted, moves, _room(accepted, ground.base, moves))
+        best = yield from self.improve(accepted, moves, self._room(accepted, ground.base, moves))
         best = yield from self.fill(best, moves)
         best = yield from self.restyle(best, moves)
         return (yield from self.choose_recipes(best))
@@ -168,6 +168,25 @@ class Descent(PointSearch):
             else "Fully quantized, the model could not be scored at all."
         )
         return "every fallback was tried and none keeps the limit"
+
+    def _room(self, best: Point, base: Point, moves: Moves) -> float:
+        """Error that may come back before the limit is broken: up to the least error of a plan that broke it.
+
+        By divergence, if it grows in proportion to error. Where outputs cannot be compared, by the metrics' excess.
+        """
+        fallen = np.flatnonzero(moves.state(best.choices) & ~moves.nothing())
+        won = moves.change(moves.nothing(), fallen, True)[0]
+        before, after, limit = base.trial.excess, best.trial.excess, 0.0
+        if base.trial.divergence is not None and best.trial.divergence is not None:
+            before, after = base.trial.divergence, best.trial.divergence
+            limit = min((d for d in self._broken() if d > after), default=before)
+        if not math.isfinite(before) or before <= after:
+            return won / 2
+        return min(max((limit - after) / (before - after), 0.0), 1.0) * won
+
+    def _broken(self) -> list[float]:
+        """Divergences of the plans that broke the limit."""
+        return [t.divergence for t in self.trials() if t.divergence is not None and not t.met]
 
     def _climb(self, base: Point, ladder: Ladder, moves: Moves, accepted: Point | None) -> Steps[Point | None]:
         """The fastest accepted plan on a ladder, or what was accepted before.
@@ -231,16 +250,6 @@ class Descent(PointSearch):
             best = yield from self.improve(best, restyled, math.inf)
             left = {u for u in left if self.is_float(best, u)}
         return best
-
-
-def _room(best: Point, base: Point, moves: Moves) -> float:
-    """Error that may come back before the limit is reached, if excess grows in proportion to error."""
-    fallen = np.flatnonzero(moves.state(best.choices) & ~moves.nothing())
-    won = moves.change(moves.nothing(), fallen, True)[0]
-    before, after = base.trial.excess, best.trial.excess
-    if not math.isfinite(before) or before <= after:
-        return won / 2
-    return min(max(-after / (before - after), 0.0), 1.0) * won
 
 
 def _next(moves: list[Move], room: float, refused: list[frozenset[int]]) -> Move | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,24 @@ class Point:
 Step = Steps[Point]
 
 
+def harms(trials: Sequence[Trial]) -> list[float]:
+    """How much accuracy each trial loses, for comparing these trials with each other: smaller is better.
+
+    Divergences where all have one; else what the metrics are beyond their limits, which tells little of trials that
+    stopped as soon as they were decided. Infinite for a failed trial.
+    """
+    scored = [t for t in trials if math.isfinite(t.excess)]
+    by_divergence = all(t.divergence is not None and math.isfinite(t.divergence) for t in scored)
+    measured = [t.divergence if by_divergence and t.divergence is not None else t.excess for t in trials]
+    return [m if math.isfinite(t.excess) else math.inf for t, m in zip(trials, measured, strict=True)]
+
+
+def no_worse(trial: Trial, other: Trial) -> bool:
+    """Whether a trial loses no more accuracy than another, or no more than is allowed."""
+    mine, others = harms([trial, other])
+    return trial.met or mine <= others
+
+
 class PointSearch(Sequential):
     """A search from point to point.
 
@@ -89,6 +108,10 @@ class PointSearch(Sequential):
         told = (t for t in (self.baseline, *self.rivals) if t is not None and t.plan.digest == plan.digest)
         return self._seen.get((plan.digest, True)) or next(told, None)
 
+    def trials(self) -> list[Trial]:
+        """Every trial so far."""
+        return list(self._seen.values())
+
     def confirm(self, points: Iterable[Point], accepted: Point | None = None) -> Steps[Point | None]:
         """The fastest of the points that holds the limit on all samples and beats what is accepted, or None."""
         bar = accepted.cost if accepted is not None else 1.0
@@ -118,7 +141,8 @@ class PointSearch(Sequential):
                 point = yield from self.attempt(plan.choices, plan.name)
                 points.append(point)
             accepted = yield from self.confirm(points)
-        base = accepted or min(points, key=lambda p: (p.trial.excess, p.cost))
+        ranked = zip(harms([p.trial for p in points]), (p.cost for p in points), range(len(points)), strict=True)
+        base = accepted or points[min(ranked)[2]]
         base, accepted = yield from self._start_recipes(base, accepted)
         if accepted is None and base.trial.met and base.cost >= 1:
             yield from self.attempt(base.choices, "scored in full", base.recipes, full=True)
@@ -156,7 +180,7 @@ class PointSearch(Sequential):
         """The uniform plan under each recipe, where it gets faster by it and no less accurate."""
         for recipes in self._other_recipes(base):
             point = yield from self.attempt(base.choices, f"the same with {_named(recipes)}", recipes)
-            if point.cost < CLEARLY * base.cost and (point.trial.met or point.trial.excess <= base.trial.excess):
+            if point.cost < CLEARLY * base.cost and no_worse(point.trial, base.trial):
                 base = point
                 accepted = (yield from self.confirm([point], accepted)) or accepted
         return base, accepted

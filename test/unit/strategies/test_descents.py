@@ -266,3 +266,12 @@ def test_conservative_starts_from_a_trial_where_float_is_forbidden_somewhere() -
 def _scored(number: int, proposal: Proposal) -> Trial:
     trial = toy_trial(toy_model(), number, proposal)
     return trial.with_(scores=(MetricScore("m", 0.0, 0.0, Interval(0.0, 0.0, 0.0), LIMIT, True, 100),))
+
+
+@pytest.mark.parametrize("name", RANKING)
+def test_trials_hardly_grow_with_the_number_of_ops(name: str) -> None:
+    """A thousand ops, every one of which harms a little and the first quarter much."""
+    model = chain([0.02 if i < 250 else 0.0002 for i in range(1000)])
+    history = drive(made(name, model), model, 300, samples=1000)
+    assert len(history) < 150
+    assert model.seconds(best_accepted(history)) < 0.7 * model.seconds(FP32_PLAN)
