@@ -22,7 +22,7 @@ from autoq.strategies.sampler import Sampler, Values
 from autoq.strategies.sequential import Search, Steps
 from autoq.strategies.styles import uniform_plans
 
-_GAIN = 0.001
+_GAIN = 0.0005
 """Share of the cost that a plan must be expected to improve, its chance to keep the limit included."""
 
 _AIMED = (1.0, 0.7, 1.3)
@@ -67,8 +67,8 @@ class Bayesian(ModelSearch):
         seed: int,
         *,
         screen: int | None = None,
-        cut_trials: int = 24,
-        patience: int = 12,
+        cut_trials: int = 20,
+        patience: int = 16,
     ) -> None:
         super().__init__(space, costs, seed, screen=screen)
         if cut_trials < 0:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoq.core.quiet import quiet
 from autoq.core.trial import Trial
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class Sampler:
 
         self._distributions: dict[str, BaseDistribution] = {n: _distribution(p) for n, p in parameters.items()}
         storage = InMemoryStorage()
-        with _without_notice():
+        with quiet("optuna.storages._in_memory"):
             storage.create_new_study([StudyDirection.MINIMIZE], "search")
         self._study = Study("search", storage, TPESampler(seed=seed, n_startup_trials=startup))
 
@@ -90,19 +88,3 @@ def _distribution(parameter: Choice | Range) -> BaseDistribution:
     if isinstance(parameter, Choice):
         return CategoricalDistribution(tuple(range(parameter.count)))
     return FloatDistribution(parameter.low, parameter.high)
-
-
-@contextmanager
-def _without_notice() -> Iterator[None]:
-    """Without Optuna's note about a new study, and without touching how the user's program logs otherwise."""
-    here = threading.get_ident()
-    logger = logging.getLogger("optuna.storages._in_memory")
-
-    def of_others(record: logging.LogRecord) -> bool:
-        return record.thread != here
-
-    logger.addFilter(of_others)
-    try:
-        yield
-    finally:
-        logger.removeFilter(of_others)

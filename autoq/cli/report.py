@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import time
 import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from autoq.cli.console import console
+from autoq.cli.console import console, error_console
 from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
 from autoq.report import deployment, hindrance, page, side_by_side
 from autoq.report.document import ReportDocument
 from autoq.report.naming import baseline_name, rivals_of
+from autoq.report.optuna_export import export_study, study_address
 from autoq.report.rivals import rival_rows
 from autoq.report.scoring import scoring_effort
 from autoq.report.text import NONE, counted, duration
 from autoq.store.artifacts import JobFolder
 
 LATEST = "latest"
+
+_WITHOUT_A_BAR = 2.0
+"""Seconds."""
 
 
 def command(
@@ -31,6 +37,14 @@ def command(
     workspace: Annotated[Path, typer.Option(help="Folder the job was run in.")] = Path("autoq_workspace"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    optuna: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the trials as an Optuna study for optuna-dashboard: .db or .sqlite3 (SQLite), .log (journal).",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --optuna when it exists.")] = False,
 ) -> None:
     """Print the answer of a finished job and write its page anew from the stored document."""
     from autoq.report.html import read_report, write_report
@@ -38,13 +52,31 @@ def command(
     folder = find_report(job, workspace)
     document = read_report(folder / "report.json")
     path = write_report(document, folder)
+    if optuna is not None:
+        write_study(document, optuna, overwrite=force)
     if as_json:
         console.print_json(data=document.to_json())
     else:
         print_document(document)
         console.print(f"report: {path}", highlight=False, soft_wrap=True, markup=False)
+        if optuna is not None:
+            line = f"study: optuna-dashboard '{study_address(optuna)}'"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     if open_page:
         webbrowser.open(path.absolute().as_uri())
+
+
+def write_study(document: ReportDocument, path: Path, *, overwrite: bool) -> None:
+    """Write the trials as an Optuna study, with a bar where it takes longer than one waits without."""
+    with Progress(console=error_console, transient=True, disable=not error_console.is_terminal) as bar:
+        started = time.monotonic()
+        task = bar.add_task("writing trials", visible=False)
+
+        def tell(done: int, total: int) -> None:
+            slow = time.monotonic() - started > _WITHOUT_A_BAR
+            bar.update(task, completed=done, total=total, visible=slow)
+
+        export_study(document, path, overwrite=overwrite, progress=tell)
 
 
 def find_report(job: str, workspace: Path) -> Path:
