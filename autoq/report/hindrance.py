@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autoq.core.inquiry import Need
 from autoq.report.document import ReportDocument
 from autoq.report.sensitivity import NAMES
-from autoq.report.text import NONE, join, limit_text, loss_bounds, loss_value, number, samples_text
+from autoq.report.text import NONE, is_bound, join, limit_text, loss_bounds, loss_value, number, samples_text
 from autoq.tuning.obstacles import Blocker
 
 _MOST_NAMES = 3
@@ -31,7 +31,8 @@ def reached(document: ReportDocument) -> str:
     criterion = next(c for c in document.criteria if c.metric == score.metric)
     trial = next(t for t in document.trials if t.number == found.nearest)
     bounds = f" {loss_bounds(criterion, score.loss)}" if score.loss.low < score.loss.high else ""
-    lost = f"{loss_value(criterion, score.loss.value)}{bounds} of {score.metric}"
+    least = "at least " if trial.decided and is_bound(score.loss) else ""
+    lost = f"{least}{loss_value(criterion, score.loss.value)}{bounds} of {score.metric}"
     gain = "" if trial.objective is None or trial.objective < 1 else ", though no gain over fp32,"
     which = f"trial {trial.number}" + (f" ({trial.proposal.note})" if trial.proposal.note else "")
     seen = samples_text(trial, document.samples.get("tune", 0))

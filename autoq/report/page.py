@@ -16,6 +16,7 @@ from autoq.report.text import (
     counted,
     duration,
     fixed,
+    is_bound,
     latency_ratio,
     limit_text,
     loss_bounds,
@@ -146,7 +147,7 @@ def losses(criteria: Sequence[Criterion], scores: Sequence[MetricScore], stopped
     return [
         Loss(
             s.metric,
-            loss_value(c, s.loss.value),
+            f"{'≥ ' if stopped_of is not None and is_bound(s.loss) else ''}{loss_value(c, s.loss.value)}",
             loss_bounds(c, s.loss) if s.loss.low < s.loss.high else "",
             limit_text(c),
             s.met,
@@ -285,4 +286,5 @@ def _scored(criterion: Criterion, found: MetricScore, trial: Trial) -> tuple[str
         return f"{found.metric} {score(found.value)}", ""
     bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
     shown = trial_score(found, full=trial.full)
-    return f"{found.metric} {shown}", f"loss {loss_value(criterion, found.loss.value)}{bounds}"
+    least = "≥ " if trial.decided and is_bound(found.loss) else ""
+    return f"{found.metric} {shown}", f"loss {least}{loss_value(criterion, found.loss.value)}{bounds}"

@@ -82,6 +82,11 @@ def limit_text(criterion: Criterion) -> str:
     return f"{criterion.limit:.4g} (absolute)"
 
 
+def is_bound(loss: Interval) -> bool:
+    """Whether a loss is the least it can be: scoring stopped when that was beyond the limit already."""
+    return loss.value <= loss.low < loss.high
+
+
 def loss_phrase(criterion: Criterion, value: float, metric: str, *, past: bool = False, about: str = "") -> str:
     """``losing 0.33 % of top1``, ``gaining about 0.1 % of top1``, ``losing nothing of top1``."""
     shown = loss_value(criterion, abs(value))

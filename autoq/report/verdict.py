@@ -12,7 +12,7 @@ from autoq.core.interval import Interval
 from autoq.core.objective import Objective, Quantity
 from autoq.core.trial import Latency, MetricScore, Trial
 from autoq.report.naming import baseline_name, compiled_fp32, rival_label
-from autoq.report.text import factor, join, limit_text, loss_phrase
+from autoq.report.text import factor, is_bound, join, limit_text, loss_phrase
 
 
 class Answer(StrEnum):
@@ -142,9 +142,11 @@ def _sentence(
 
 
 def _losses(criteria: Sequence[Criterion], trial: Trial, *, past: bool = False) -> str:
-    about = "about " if trial.decided else ""
+    def about(loss: Interval) -> str:
+        return "" if not trial.decided else "at least " if is_bound(loss) else "about "
+
     return join(
-        f"{loss_phrase(c, s.loss.value, s.metric, past=past, about=about)} "
+        f"{loss_phrase(c, s.loss.value, s.metric, past=past, about=about(s.loss))} "
         f"({'limit' if s.loss.value > 0 else 'it may lose'} {limit_text(c)})"
         for c, s in zip(criteria, trial.scores, strict=True)
     )

@@ -149,12 +149,22 @@ class _Move:
 
 
 def _nearest(scored: Sequence[Trial]) -> Trial | None:
-    """Nearest to the limit: better than fp32 and scored in full, or decided, before the others."""
-    return min(
-        scored,
-        key=lambda t: (t.objective is not None and t.objective >= 1, not (t.full or t.decided), t.excess, t.number),
-        default=None,
-    )
+    """Nearest to the limit: better than fp32 before the others, and scored in full, which nothing far from it is.
+
+    Of those that were decided after a few samples the loss is known to a bound at best: their divergence orders them.
+    """
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        gainless = trial.objective is not None and trial.objective >= 1
+        divergence = math.inf if trial.divergence is None or math.isnan(trial.divergence) else trial.divergence
+        return gainless, not trial.full, trial.excess if trial.full else divergence, trial.excess, trial.number
+
+    return min(scored, key=rank, default=None)
+
+
+def _comparable(before: MetricScore, after: MetricScore) -> bool:
+    """Whether a difference of two losses means something: the same samples, or intervals apart."""
+    return before.samples == after.samples or before.loss.low > after.loss.high
 
 
 def _beyond(score: MetricScore) -> float:
@@ -218,7 +228,8 @@ def _moves(scored: Sequence[Trial], space: Space, metric: int) -> list[_Move]:
         for j in np.flatnonzero(only_floats & (count > 0) & (count <= most)):
             after = known[int(j)][0]
             won = before.scores[metric].loss.value - after.scores[metric].loss.value
-            if after.plan.recipes == before.plan.recipes and math.isfinite(won) and won > 0:
+            told = math.isfinite(won) and won > 0 and _comparable(before.scores[metric], after.scores[metric])
+            if told and after.plan.recipes == before.plan.recipes:
                 units = tuple(space.units[k].id for k in np.flatnonzero(differ[j]))
                 found.append(_Move(units, won, (before.number, after.number)))
     return sorted(found, key=lambda m: (-m.won / len(m.units), m.trials))

@@ -92,3 +92,11 @@ def test_a_score_on_some_samples_stands_beside_that_of_fp32_on_them(maker, searc
     early, full = (page.trial_rows(maker.document(searched, best=3))[i].scores[0][0] for i in (1, 3))
     assert early == "top1 0.6266 (fp32 0.7833)"
     assert full == "top1 0.7802"
+
+
+def test_a_loss_that_is_only_a_bound_is_told_as_one(maker, searched):
+    bound = replace(searched[1].scores[0], loss=Interval(0.02, 0.02, 1.0))
+    document = maker.document([searched[0], searched[1].with_(scores=(bound,))], best=None, attempt=1)
+    assert "lost at least 2.00 % of top1" in document.verdict.sentence
+    assert page.shown_losses(document)[0].value == "≥ 2.00 %"
+    assert page.trial_rows(document)[1].scores[0][1] == "loss ≥ 2.00 % [2.00, 100.00]"

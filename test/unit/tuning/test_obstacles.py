@@ -148,3 +148,24 @@ def test_they_come_back_from_json():
     trials = [trial(1, floats(3, 4), 0.05), trial(2, floats(1, 3, 4), 0.03, objective=1.2)]
     found = find(trials, [sensitivities(op1=0.5, op2=0.1)], unfinished=True)
     assert Obstacles.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def early(number, choices, loss, low, high, samples, divergence):
+    done = trial(number, choices, loss, full=False, decided=True, divergence=divergence)
+    (score,) = done.scores
+    return done.with_(scores=(replace(score, loss=Interval(loss, low, high), samples=samples),))
+
+
+def test_of_trials_decided_early_the_divergence_tells_which_came_nearest():
+    trials = [early(1, {}, 0.02, 0.02, 1.0, 10, 3.0), early(2, floats(0), 0.03, 0.03, 1.0, 10, 0.2)]
+    assert find(trials).nearest == 2
+
+
+def test_losses_known_to_a_bound_on_different_samples_are_no_evidence_of_a_move():
+    trials = [early(1, {}, 0.9, 0.3, 1.0, 32, 3.0), early(2, floats(0), 0.02, 0.02, 1.0, 10, 0.2)]
+    assert find(trials).blocking == ()
+
+
+def test_intervals_apart_are_evidence_whatever_the_samples():
+    trials = [early(1, {}, 0.9, 0.3, 1.0, 32, 3.0), early(2, floats(0), 0.02, 0.01, 0.1, 10, 0.2)]
+    assert find(trials).blocking[0].units == ("op0",)
