@@ -23,6 +23,7 @@ from autoq.config.sizes import format_size
 from autoq.core.criterion import Criterion
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function
+from autoq.core.registry import STRATEGIES
 from autoq.report.text import duration, join
 
 
@@ -182,7 +183,7 @@ def _notes(job: Job) -> Iterator[str]:
     if accuracy is not None and accuracy.held_out == 0:
         yield "no held-out data: the result will not be confirmed on samples the search has not seen"
     policy = job.tuning.exit_policy
-    if job.tuning.strategy.name != "basic" and policy.max_trials is None and policy.timeout is None:
+    if STRATEGIES[job.tuning.strategy.name].endless and policy.max_trials is None and policy.timeout is None:
         yield f"strategy {job.tuning.strategy.name} has no budget: give tuning.exit_policy max_trials or timeout"
     wanted = (job.evaluation.performance.cores_per_instance or 1) * job.evaluation.performance.num_of_instance
     if wanted > (os.cpu_count() or 1):

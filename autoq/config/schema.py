@@ -208,7 +208,7 @@ class EvaluationSection(Section):
 class StrategySection(Section):
     """Which strategy; every further key is an option of that strategy."""
 
-    name: Text = Field("basic", description="How plans are searched.", json_schema_extra={"examples": [*STRATEGIES]})
+    name: Text = Field("auto", description="How plans are searched.", json_schema_extra={"examples": [*STRATEGIES]})
 
     model_config = ConfigDict(extra="allow")
 

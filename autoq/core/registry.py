@@ -34,10 +34,11 @@ class AdaptorEntry:
 
 @dataclass(frozen=True, slots=True)
 class StrategyEntry:
-    """Where a strategy lives, and one line about it."""
+    """Where a strategy lives, one line about it, and whether it goes on until a budget ends it."""
 
     target: str
     summary: str
+    endless: bool = False
 
 
 STATIC = "post_training_static_quant"
@@ -85,6 +86,9 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
 }
 
 STRATEGIES: Mapping[str, StrategyEntry] = {
+    "auto": StrategyEntry(
+        "autoq.strategies.auto:Auto", "the default: finds out what kind of problem a model is, and uses what suits it"
+    ),
     "basic": StrategyEntry("autoq.strategies.basic:Basic", "fully quantized, then fallback in regions by impact"),
     "conservative": StrategyEntry(
         "autoq.strategies.conservative:Conservative", "from fp32 up, every step within the limit"
@@ -94,12 +98,15 @@ STRATEGIES: Mapping[str, StrategyEntry] = {
         "autoq.strategies.mse_v2:MseV2", "fallback by measured effect on the output, measured anew after each step"
     ),
     "hawq_v2": StrategyEntry("autoq.strategies.hawq_v2:HawqV2", "fallback by Hessian trace, PyTorch only"),
-    "random": StrategyEntry("autoq.strategies.random:Random", "uniform over the space, never the same plan twice"),
+    "random": StrategyEntry(
+        "autoq.strategies.random:Random", "uniform over the space, never the same plan twice", endless=True
+    ),
     "bayesian": StrategyEntry(
         "autoq.strategies.bayesian:Bayesian", "cut points by sensitivity and position (Optuna), then refined op by op"
     ),
-    "tpe": StrategyEntry("autoq.strategies.tpe:Tpe", "Optuna's TPE over the precision of every op, for comparison"),
-    "auto": StrategyEntry("autoq.strategies.auto:Auto", "finds out what suits the model"),
+    "tpe": StrategyEntry(
+        "autoq.strategies.tpe:Tpe", "Optuna's TPE over the precision of every op, for comparison", endless=True
+    ),
     "ilp": StrategyEntry(
         "autoq.strategies.ilp:Ilp", "integer programmes on an additive model, corrected by trials (SciPy)"
     ),

@@ -76,7 +76,8 @@ class Judge:
         """
         if not self.sequential or self._metrics is None:
             return None
-        return SequentialDecider(self.criteria, self._metrics, baseline, hard).add(records)
+        decider = SequentialDecider(self.criteria, self._metrics, baseline, hard)
+        return decider.conclude() if decider.add(records) is not None else None
 
     def partial_scores(
         self, records: Mapping[str, Records], baseline: Mapping[str, Records], hard: int

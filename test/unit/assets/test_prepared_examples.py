@@ -32,7 +32,7 @@ def _session(path: Path) -> ort.InferenceSession:
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda p: p.stem)
 def test_every_job_file_of_the_examples_loads(path: Path) -> None:
-    assert load_job(path).tuning.strategy.name == "basic"
+    assert load_job(path).tuning.strategy.name == "auto"
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "minilm", "ppocr-rec", "ppocr-cls", "ppocr-det"])

@@ -24,7 +24,7 @@ def job_of(text: str) -> Job:
 
 def test_the_smallest_job_is_a_framework() -> None:
     job = job_of("")
-    assert job.tuning.strategy.name == "basic"
+    assert job.tuning.strategy.name == "auto"
     assert job.runner.kind == "subprocess"
 
 

@@ -44,7 +44,7 @@ def test_trained_weights_fit_their_network(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/pytorch/jobs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_job_file_of_the_pytorch_examples_loads(path: Path) -> None:
-    assert load_job(path).tuning.strategy.name == "basic"
+    assert load_job(path).tuning.strategy.name == "auto"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
