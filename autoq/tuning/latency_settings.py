@@ -40,7 +40,7 @@ class LatencySettings:
                 "min_rounds": self.rounds,
                 "rounds": _PATIENCE * self.rounds,
                 "least_rounds": _LEAST_ROUNDS,
-                "seconds": 20.0,
+                "seconds": 10.0,
                 "precision": 0.01,
             }
         return {"rounds": min(self.rounds, 30), "least_rounds": _LEAST_ROUNDS, "seconds": 1.5, "precision": 0.03}
