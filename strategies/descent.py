@@ -21,6 +21,7 @@ _PATIENCE = 8
 
 _ISLANDS = 4
 _RESTYLES = 2
+_RESTYLE_PATIENCE = 3
 _FINEST = 1 / 16
 """Share of a ladder's rung within which the search for the lowest one that holds ends."""
 
@@ -112,26 +113,37 @@ class Descent(PointSearch):
             accepted = yield from self._climb(ground.base, ladder, moves, accepted)
         return accepted
 
-    def improve(self, best: Point, moves: Moves, room: float, *, slack: float = 1.0, growth: float = 0.0) -> Step:
+    def improve(
+        self,
+        best: Point,
+        moves: Moves,
+        room: float,
+        *,
+        slack: float = 1.0,
+        growth: float = 0.0,
+        note: str = "",
+        patience: int = _PATIENCE,
+    ) -> Step:
         """Take back moves that fit below the limit and make the plan faster.
 
         First the largest gain that is believed to fit into `room`, in the unit of errors; what fits makes it smaller,
         or larger by `growth`, and what does not fit halves it. When nothing fits any more, the least harmful, one by
-        one. A step may cost `slack` times what the cheapest plan before costs.
+        one, until `patience` moves in a row have failed. A step may cost `slack` times what the cheapest plan before
+        costs.
         """
         state = moves.state(best.choices)
         refused: list[frozenset[int]] = []
         failures, lowest = 0, best.cost
-        while failures < _PATIENCE:
+        while failures < patience:
             move = _next(moves.to_quantized(state), room, refused)
             if move is None:
                 break
             after = state.copy()
             after[move.members] = False
             choices, bar = moves.choices(after), slack * lowest
-            point = yield from self.attempt(choices, f"{move.name} quantized", best.recipes)
+            point = yield from self.attempt(choices, f"{move.name} quantized{note}", best.recipes)
             if point.trial.met and point.cost < bar:
-                point = yield from self.attempt(choices, f"{move.name} quantized", best.recipes, full=True)
+                point = yield from self.attempt(choices, f"{move.name} quantized{note}", best.recipes, full=True)
             if point.trial.accepted and point.cost < bar:
                 best, state, failures = point, after, 0
                 lowest = min(lowest, best.cost)
@@ -241,13 +253,15 @@ class Descent(PointSearch):
 
     def restyle(self, best: Point, moves: Moves) -> Step:
         """Quantize what is left in float in other styles."""
-        left = {u.id for u in self.quantized if self.is_float(best, u.id)}
+        left = {u.id for u in self.quantized if self.is_float(best, u.id) and self.costs.saving(u) > 0}
         usual, others = uniform_plans(self.space)
         errors = {u.id: float(e) for u, e in zip(self.space.units, moves.errors, strict=True)}
         for style in [*others, *usual[1:]][:_RESTYLES]:
             fast = {**best.choices, **{u: i for u, i in style.choices.items() if u in left}}
             restyled = Moves(self.space, self.costs, errors, fast, best.choices)
-            best = yield from self.improve(best, restyled, math.inf)
+            best = yield from self.improve(
+                best, restyled, math.inf, note=f" to {style.name}", patience=_RESTYLE_PATIENCE
+            )
             left = {u for u in left if self.is_float(best, u)}
         return best
 

@@ -70,8 +70,8 @@ class Move:
 class Moves:
     """Values moves between float and quantized.
 
-    Ask and answer are in O(units + edges) for each stretch and single unit that is considered; there are at most some
-    2,000 of them.
+    To list all moves costs time linear in units and edges for each stretch; of these there are at most some 2,000,
+    however long the network.
 
     Args:
         space: What is searched.
