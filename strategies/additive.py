@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from autoq.core.strategy import Costs
 from autoq.core.trial import Trial, TrialState
 from autoq.strategies.layout import Floats, Layout, Row
 from autoq.strategies.monotone import MonotoneLink
-from autoq.strategies.regression import Coefficients, Prior, Regression
+from autoq.strategies.regression import Coefficients, Prior, Regression, between
 
 _USUAL_SAVING = 0.5
 """Of the cost of fp32, where nothing was profiled, when everything is quantized."""
@@ -153,6 +153,18 @@ class AdditiveModel:
         """Effects on the cost, relative to fp32."""
         self._refresh()
         return self._cost.coefficients
+
+    def sample(self, random: np.random.Generator, boldness: float = 1.0) -> tuple[Coefficients, Coefficients]:
+        """Effects on cost and on divergence drawn from what is still possible.
+
+        Args:
+            random: Source of randomness.
+            boldness: Share of the way from the likeliest effects to the drawn ones.
+        """
+        self._refresh()
+        cost = between(self._cost.coefficients, self._cost.sample(random), boldness)
+        loss = between(self._divergence.coefficients, self._divergence.sample(random), boldness)
+        return cost, replace(loss, units=np.maximum(loss.units, 0.0))
 
     @property
     def limit(self) -> float:

@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from autoq.strategies.layout import Floats, Indices, Mask
 
-_GAP = 5e-4
+_GAP = 1e-3
 """Share of the cost by which a branch must promise to be better than the best plan found."""
 
 _WHOLE = 1 - 1e-6

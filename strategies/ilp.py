@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from autoq.core.capability import Recipe
@@ -13,18 +15,27 @@ from autoq.strategies.additive import AdditiveModel
 from autoq.strategies.layout import Indices
 from autoq.strategies.model_search import ModelSearch
 from autoq.strategies.points import Point
-from autoq.strategies.programme import Programme
+from autoq.strategies.programme import Programme, Solution
 from autoq.strategies.regression import Coefficients
 from autoq.strategies.sequential import Search, Steps
 
 _WORTHWHILE = 0.01
 """Share of the cost that the plan expected to be fastest must be predicted to save to be worth a trial."""
 
-_GAINS = (0.003, 0.01, 0.03)
-"""Shares of the cost that a plan must save that is tried although the model hardly promises it."""
+_GAIN = 0.003
+"""Share of the cost that a plan must save to be tried although the model hardly promises it."""
 
-_HOPE = 0.1
+_HOPE = 0.3
+"""Probability of keeping the limit below which a plan is not the best one to try."""
+
+_FAINT_HOPE = 0.02
 """Probability of keeping the limit below which a plan is not worth a trial."""
+
+_MARGIN = 0.02
+"""By how much the logarithm of the budget shrinks with every plan that did not keep the limit."""
+
+_BOLDNESS = (0.6, 0.4, 0.25, 0.15)
+"""How far from the likeliest model others are drawn, one after the other: 1 would be as far as is possible."""
 
 _NEAR = 1.1
 """Of the best cost, below which a recipe is worth a programme of its own."""
@@ -38,15 +49,17 @@ class Ilp(ModelSearch):
        plan of least predicted cost whose predicted divergence lies within a budget, conversions between float and
        quantized neighbours included.
     3. The plan is tried; what was measured corrects the model, and the relation between divergence and the criterion
-       moves the budget. This is repeated until no plan with a chance to keep the limit is predicted to be faster.
-    4. The recipes of the space are tried on what was found, and get programmes of their own where they are fast.
+       moves the budget. This is repeated.
+    4. When the model promises nothing faster, plans are taken from models drawn at random among those that explain what
+       was measured, as many as `patience` allows.
+    5. The recipes of the space are tried on what was found, and get programmes of their own where they are fast.
 
     When a trial fails, the unit that breaks it is found by halving and left in float.
 
     Args:
         space: What may be chosen.
         costs: Seconds by op.
-        seed: Not used: the search is deterministic.
+        seed: For the models drawn near the end.
         screen: Samples of a screening; by default a third of all, at least 64, where trials do not stop by themselves.
         patience: Programmes in a row that may bring no faster accepted plan.
 
@@ -54,12 +67,13 @@ class Ilp(ModelSearch):
         ConfigError: `screen` or `patience` is below 1.
     """
 
-    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None, patience: int = 8) -> None:
+    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None, patience: int = 10) -> None:
         super().__init__(space, costs, seed, screen=screen)
         if patience < 1:
             raise ConfigError(f"strategy.patience must be at least 1, not {patience}")
         self.patience = patience
         self._solved = 0
+        self._random = np.random.default_rng(seed)
 
     def search(self) -> Search:
         """The whole search; see the class."""
@@ -106,30 +120,37 @@ class Ilp(ModelSearch):
         self.explanation = f"{done} The best plan leaves {floats} of {len(self.quantized)} ops in float."
         return "no plan with a chance to keep the limit is predicted to be faster than the best one"
 
-    def fastest(self, model: AdditiveModel, cost: Coefficients, budget: float) -> Indices | None:
-        """Positions of the cheapest plan within a budget of divergence; in small spaces one that was not tried."""
+    def fastest(
+        self, model: AdditiveModel, cost: Coefficients, divergence: Coefficients, budget: float
+    ) -> dict[str, int] | None:
+        """The cheapest plan within a budget of divergence, if it was not tried."""
         self._solved += 1
-        programme = Programme(model.layout, cost, model.divergence, self.forbidden)
-        solution = programme.solve(budget - model.divergence.intercept, self._tried(model))
-        return None if solution is None else solution.positions
+        programme = Programme(model.layout, cost, divergence, self.forbidden)
+        return self._fresh(model, programme.solve(budget - divergence.intercept, self._tried(model)))
 
-    def safest(self, model: AdditiveModel, cost: Coefficients, most: float) -> Indices | None:
-        """Positions of the plan of least divergence that costs at most so much relative to fp32."""
+    def safest(
+        self, model: AdditiveModel, cost: Coefficients, divergence: Coefficients, most: float
+    ) -> dict[str, int] | None:
+        """The plan of least divergence that costs at most so much relative to fp32, if it was not tried."""
         self._solved += 1
-        programme = Programme(model.layout, model.divergence, cost, self.forbidden)
-        solution = programme.solve(most - 1 - cost.intercept, self._tried(model))
-        return None if solution is None else solution.positions
+        programme = Programme(model.layout, divergence, cost, self.forbidden)
+        return self._fresh(model, programme.solve(most - 1 - cost.intercept, self._tried(model)))
 
     def _tried(self, model: AdditiveModel) -> list[Indices]:
         return [np.frombuffer(key, np.intp) for key in self.points.get(model.recipes, {})]
 
+    def _fresh(self, model: AdditiveModel, solution: Solution | None) -> dict[str, int] | None:
+        if solution is None or solution.positions.tobytes() in self.points.get(model.recipes, {}):
+            return None
+        return model.layout.choices(solution.positions)
+
     def _descend(self, recipes: tuple[Recipe, ...], best: Point | None) -> Steps[Point | None]:
         """Solve, try and correct under one set of recipes until nothing better is in sight; the best accepted plan."""
         model = self.model(recipes)
-        idle = 0
+        idle, margin = 0, 0.0
         while idle < self.patience and not self.too_many_culprits:
             idle += 1
-            choices = self._choose(model, best)
+            choices = self._choose(model, best, margin)
             if choices is None:
                 break
             point = yield from self.attempt(choices, f"integer programme {self._solved}{_under(recipes)}", recipes)
@@ -140,29 +161,31 @@ class Ilp(ModelSearch):
             faster = yield from self.confirm([point], best)
             if faster is not None:
                 best, idle = faster, 0
+            margin = 0.5 * margin if point.trial.met else margin + _MARGIN
         return best
 
-    def _choose(self, model: AdditiveModel, best: Point | None) -> dict[str, int] | None:
-        """The fastest plan that is expected to keep the limit, while that is faster than the best one.
+    def _choose(self, model: AdditiveModel, best: Point | None, margin: float) -> dict[str, int] | None:
+        """What to try next, or None when nothing has a chance to be faster than the best plan.
 
-        Then of the plans that are a little faster than the best one, more so each time it is no new plan, the one that
-        loses least, as long as there is a chance that it keeps the limit.
+        The fastest plan that is expected to keep the limit, while that is clearly faster than the best one. Then, of
+        the plans that are a little faster than that, the one that loses least. When that is not promising, the model
+        must be wrong for there to be a faster plan: the fastest one of a model that is as likely as what was measured.
         """
         bar = best.cost if best is not None else 1.0
-        tried = self.points.get(model.recipes, {})
-        positions = self.fastest(model, model.cost, self.budget(model))
-        if positions is not None and positions.tobytes() not in tried:
-            choices = model.layout.choices(positions)
-            if model.predict(choices).cost < (1 - _WORTHWHILE) * bar:
-                return choices
-        for gain in _GAINS:
-            positions = self.safest(model, model.cost, (1 - gain) * bar)
-            if positions is None:
-                return None
-            choices = model.layout.choices(positions)
-            if model.predict(choices).kept < _HOPE:
-                return None
-            if positions.tobytes() not in tried:
+        budget = self.budget(model)
+        choices = self.fastest(model, model.cost, model.divergence, budget * math.exp(-margin))
+        if choices is not None and model.predict(choices).cost < (1 - _WORTHWHILE) * bar:
+            return choices
+        choices = self.safest(model, model.cost, model.divergence, (1 - _GAIN) * bar)
+        if choices is not None and model.predict(choices).kept > _HOPE:
+            return choices
+        for boldness in _BOLDNESS:
+            cost, divergence = model.sample(self._random, boldness)
+            choices = self.safest(model, cost, divergence, (1 - _GAIN) * bar)
+            if choices is None:
+                continue
+            expected = model.predict(choices)
+            if expected.cost - expected.cost_sd < bar and expected.kept > _FAINT_HOPE:
                 return choices
         return None
 

@@ -20,7 +20,7 @@ from autoq.strategies.regression import Coefficients
 _CORE = 24
 """Units that a large programme decides by branch and bound, besides the fractional ones."""
 
-_NODES = 16
+_NODES = 8
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,15 @@ class Coefficients:
         return float(self.intercept + self.units[row.positions].sum() + self.boundaries[row.boundaries].sum())
 
 
+def between(a: Coefficients, b: Coefficients, share: float) -> Coefficients:
+    """Effects on the way from `a` to `b`."""
+    return Coefficients(
+        (1 - share) * a.units + share * b.units,
+        (1 - share) * a.boundaries + share * b.boundaries,
+        (1 - share) * a.intercept + share * b.intercept,
+    )
+
+
 class Regression:
     """Effects of units and boundaries on one quantity.
 
@@ -96,6 +105,8 @@ class Regression:
         self._gram: Floats = np.zeros((0, 0))
         self._means: Floats = np.zeros(0)
         self._used: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._values: Floats = np.zeros(0)
+        self._doubts: Floats = np.zeros(0)
         self._factor: tuple[Floats, bool] | None = None
         self.coefficients = self._unlearned()
 
@@ -131,24 +142,56 @@ class Regression:
             scale: What the prior is multiplied by.
         """
         self.scale, self._used = scale, used
-        layout, prior = self._layout, self.prior
         if not len(used):
             self._factor = None
             self.coefficients = self._unlearned()
             return
         gram = self._gram[np.ix_(used, used)] + np.diag((doubts / scale) ** 2 + 1e-12)
         self._factor = cho_factor(gram, lower=True)
-        duals = cho_solve(self._factor, values / scale - self._means[used])
-        shared = self._variances * (duals @ np.stack([self._shared[i] for i in used]))
-        kinds = len(layout.precisions)
-        by_unit = _SHARED * (duals @ self._unit[used])
-        own = np.bincount(
-            self._positions[used].ravel(), np.repeat(duals, len(layout.ids)), minlength=len(layout.palette)
+        self._values, self._doubts = values / scale, doubts / scale
+        duals = cho_solve(self._factor, self._values - self._means[used])
+        self.coefficients = self._corrected(duals)
+
+    def sample(self, random: np.random.Generator) -> Coefficients:
+        """Effects drawn from what is still possible after the fit (Thompson sampling).
+
+        A draw from the prior is corrected by what it misses of the measured values, as the prior itself is in `fit`
+        (Matheron's rule: Wilson et al., "Pathwise conditioning of Gaussian processes" (2021), eq. 11).
+        """
+        layout = self._layout
+        shared = random.standard_normal(len(self._variances)) * np.sqrt(self._variances)
+        by_unit = random.standard_normal(len(layout.ids)) * np.sqrt(_SHARED)
+        own = random.standard_normal(len(self._own)) * np.sqrt(self._own)
+        edges = random.standard_normal(len(layout.first)) * np.sqrt(self._edge_var)
+        drawn = self._combined(shared, by_unit[layout.unit] * self._unit_sd + own, edges)
+        if self._factor is None:
+            return drawn
+        seen = np.array([drawn.of(self._rows[i]) for i in self._used]) / self.scale
+        noise = random.standard_normal(len(self._used)) * self._doubts
+        corrected = self._corrected(cho_solve(self._factor, self._values - seen - noise))
+        return Coefficients(
+            drawn.units + corrected.units - self.scale * self.prior.units,
+            drawn.boundaries + corrected.boundaries - self.scale * self.prior.boundary,
+            drawn.intercept + corrected.intercept,
         )
+
+    def _corrected(self, duals: Floats) -> Coefficients:
+        """The prior, corrected by a combination of the rows used."""
+        layout, used = self._layout, self._used
+        shared = self._variances * (duals @ np.stack([self._shared[i] for i in used]))
+        by_unit = _SHARED * (duals @ self._unit[used])
+        weights = np.repeat(duals, len(layout.ids))
+        own = np.bincount(self._positions[used].ravel(), weights, minlength=len(layout.palette))
+        edges = self._edge_var * (duals @ self._active[used])
+        return self._combined(shared, self._unit_sd * by_unit[layout.unit] + self._own * own, edges)
+
+    def _combined(self, shared: Floats, units: Floats, edges: Floats) -> Coefficients:
+        """The prior with shared factors and what is a unit's or a boundary's own."""
+        layout, prior, scale = self._layout, self.prior, self.scale
+        kinds = len(layout.precisions)
         factors = 1 + shared[1] + shared[3 : 3 + kinds][layout.palette] + shared[3 + kinds :][layout.types[layout.unit]]
-        units = prior.units * factors + self._unit_sd * by_unit[layout.unit] + self._own * own
-        edges = prior.boundary + shared[2] + self._edge_var * (duals @ self._active[used])
-        self.coefficients = Coefficients(scale * units, scale * edges, float(scale * shared[0]))
+        boundaries = prior.boundary + shared[2] + edges
+        return Coefficients(scale * (prior.units * factors + units), scale * boundaries, float(scale * shared[0]))
 
     def evidence(self, used: NDArray[np.intp], values: Floats, doubts: Floats, scale: float) -> float:
         """Logarithm of the likelihood of measured values under these doubts, but for a constant.
