@@ -194,6 +194,8 @@ class IterableSource:
             raise DataError(f"{rows} rows do not make samples of {self._rows_per_sample} rows", where=place)
         samples = rows // self._rows_per_sample
         labels = item.labels
+        if isinstance(labels, np.ndarray) and labels.ndim == 0:
+            labels = labels.reshape(1)
         if labels is not None and self._rows_per_sample > 1 and len(labels) == rows:
             labels = labels[:: self._rows_per_sample]
         if labels is not None and len(labels) != samples:
