@@ -28,7 +28,7 @@ RECIPES = "recipes"
 _LONGEST_NAME = 400
 """Characters of a parameter's name; Optuna's tables hold 512."""
 
-_LOGGERS = ("optuna.storages._rdb.storage", "optuna.storages._cached_storage", "alembic.runtime.migration")
+_LOGGERS = ("optuna.storages._rdb.storage", "optuna.storages.journal._storage", "alembic.runtime.migration")
 
 Progress = Callable[[int, int], None]
 """Told how many trials of how many are written."""

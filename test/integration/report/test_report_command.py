@@ -3,6 +3,7 @@ import json
 import shutil
 from pathlib import Path
 
+import optuna
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -98,3 +99,21 @@ def test_an_empty_workspace_says_what_to_do_and_stays_empty(tmp_path):
 def test_a_damaged_report_is_a_clear_error(tmp_path, content):
     (tmp_path / "report.json").write_text(content)
     assert isinstance(run(tmp_path).exception, StoreError)
+
+
+def test_the_trials_are_written_as_a_study_for_optuna(workspace, tmp_path, document):
+    result = run("--workspace", workspace, "--optuna", tmp_path / "study.log")
+    assert result.exit_code == 0
+    assert f"optuna-dashboard '{tmp_path / 'study.log'}'" in result.stdout
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))
+    assert len(optuna.load_study(study_name=document.job_id, storage=storage).trials) == len(document.trials)
+
+
+def test_a_study_is_only_overwritten_by_force(workspace, tmp_path):
+    path = tmp_path / "study.log"
+    path.write_text("mine")
+    refused = run("--workspace", workspace, "--optuna", path)
+    assert isinstance(refused.exception, StoreError)
+    assert path.read_text() == "mine"
+    assert run("--workspace", workspace, "--optuna", path, "--force").exit_code == 0
+    assert path.read_text() != "mine"

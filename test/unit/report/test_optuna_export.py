@@ -132,11 +132,16 @@ def test_progress_counts_every_trial(short, tmp_path):
     assert seen == [(i, count) for i in range(1, count + 1)]
 
 
-def test_optuna_says_nothing_and_keeps_its_level(short, tmp_path, capfd):
+@pytest.mark.parametrize("name", ["study.db", "study.log"])
+def test_optuna_says_nothing_and_keeps_its_level(short, tmp_path, caplog, name):
     before = optuna.logging.get_verbosity()
-    export_study(short, tmp_path / "study.db")
+    optuna.logging.enable_propagation()
+    try:
+        export_study(short, tmp_path / name)
+    finally:
+        optuna.logging.disable_propagation()
     assert optuna.logging.get_verbosity() == before
-    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
     assert not logging.getLogger("optuna.storages._rdb.storage").filters
 
 
