@@ -55,7 +55,7 @@ def effects_chart(found: Sensitivities, width: int) -> str | None:
         .encode(
             x=x,
             x2="x2:Q",
-            y=alt.Y("y:Q", title=NAMES[found.need], scale=scale, axis=alt.Axis(tickCount=5, format="~g")),
+            y=alt.Y("y:Q", title=NAMES[found.need], scale=scale, axis=alt.Axis(tickCount=5, format="~r")),
             y2=alt.datum(0),
             color=alt.Color("floating:N", scale=alt.Scale(domain=[False, True], range=[ACCENT, MUTED]), legend=None),
             description="about:N",

@@ -11,6 +11,7 @@ from autoq.report.text import (
     NONE,
     duration,
     factor,
+    is_bound,
     latency_ratio,
     loss_bounds,
     loss_value,
@@ -85,7 +86,8 @@ def _compared_score(criterion: Criterion, base: Trial, shown: Trial | None, inde
     found = shown.scores[index]
     value = found.loss.value
     bounds = f" {loss_bounds(criterion, found.loss)}" if found.loss.low < found.loss.high else ""
-    change = f"loss {loss_value(criterion, value)}{bounds}"
+    least = "≥ " if shown.decided and is_bound(found.loss) else ""
+    change = f"loss {least}{loss_value(criterion, value)}{bounds}"
     fp32 = alone if found.baseline == base.scores[index].value else score(found.baseline)
     return Compared(criterion.metric, fp32, score(found.value), change, found.met)
 
