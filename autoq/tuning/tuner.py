@@ -104,7 +104,7 @@ class Tuner:
             StoppedByUserError: `stop` came before there was a baseline.
         """
         try:
-            session = self._open()
+            session = open_session(self._desk, self._settings)
         except Stopped:
             self._desk.runner.close()
             raise StoppedByUserError(
@@ -119,49 +119,6 @@ class Tuner:
             return self._finish(session, strategy, reason)
         finally:
             self._desk.runner.close()
-
-    def _open(self) -> Session:
-        desk, settings = self._desk, self._settings
-        with desk.phase("load"):
-            description = desk.runner.open(desk.listener.progress)
-        space = settings.make_space(description.table)
-        desk.listener.opened(description, space)
-        self._require_same_evidence(description.evidence)
-        ledger = Ledger(desk.store, desk.job_id, description.evidence if settings.reuse else None)
-        judge = settings.make_judge(description)
-        with desk.phase("baseline"):
-            baseline, records = score_baseline(desk, description, ledger, judge)
-        with desk.phase("calibrate"):
-            answer = desk.do_surely(Calibrate())
-            if isinstance(answer, Failure):
-                raise RunnerError(
-                    f"calibration failed: {answer.message}", hint="raise runner.memory or runner.timeout of the job"
-                )
-        limit = settings.budget.timeout
-        return Session(
-            desk,
-            description,
-            space,
-            ledger,
-            judge,
-            baseline,
-            records,
-            sensing_seconds=_SENSING_SECONDS if limit is None else min(_SENSING_SECONDS, _SENSING_SHARE * limit),
-            notes=list(description.notes),
-        )
-
-    def _require_same_evidence(self, evidence: str) -> None:
-        """What was measured of another model or on other data must not be mixed with what is measured now."""
-        store, job_id = self._desk.store, self._desk.job_id
-        before = store.fact(job_id, "evidence")
-        if before not in (None, evidence) and store.trials(job_id):
-            raise StoreError(
-                "the model, the data, the settings of the measurement or an installed package changed since this job "
-                "was started: its trials say nothing about what would be tuned now",
-                where=f"job {job_id}",
-                hint="run it without --resume",
-            )
-        store.set_fact(job_id, "evidence", evidence)
 
     def _search(self, session: Session) -> tuple[Strategy | None, str]:
         settings, desk = self._settings, self._desk
@@ -263,3 +220,52 @@ class Tuner:
             findings=tuple(session.answered),
             ties=session.ties,
         )
+
+
+def open_session(desk: Desk, settings: TuningSettings) -> Session:
+    """Load the model, score fp32 and calibrate: what comes before the first trial.
+
+    Raises:
+        AutoqError: Model, data, baseline or workspace are at fault.
+        Stopped: The user stopped it.
+    """
+    with desk.phase("load"):
+        description = desk.runner.open(desk.listener.progress)
+    space = settings.make_space(description.table)
+    desk.listener.opened(description, space)
+    _require_same_evidence(desk, description.evidence)
+    ledger = Ledger(desk.store, desk.job_id, description.evidence if settings.reuse else None)
+    judge = settings.make_judge(description)
+    with desk.phase("baseline"):
+        baseline, records = score_baseline(desk, description, ledger, judge)
+    with desk.phase("calibrate"):
+        answer = desk.do_surely(Calibrate())
+        if isinstance(answer, Failure):
+            raise RunnerError(
+                f"calibration failed: {answer.message}", hint="raise runner.memory or runner.timeout of the job"
+            )
+    limit = settings.budget.timeout
+    return Session(
+        desk,
+        description,
+        space,
+        ledger,
+        judge,
+        baseline,
+        records,
+        sensing_seconds=_SENSING_SECONDS if limit is None else min(_SENSING_SECONDS, _SENSING_SHARE * limit),
+        notes=list(description.notes),
+    )
+
+
+def _require_same_evidence(desk: Desk, evidence: str) -> None:
+    """What was measured of another model or on other data must not be mixed with what is measured now."""
+    before = desk.store.fact(desk.job_id, "evidence")
+    if before not in (None, evidence) and desk.store.trials(desk.job_id):
+        raise StoreError(
+            "the model, the data, the settings of the measurement or an installed package changed since this job "
+            "was started: its trials say nothing about what would be tuned now",
+            where=f"job {desk.job_id}",
+            hint="run it without --resume",
+        )
+    desk.store.set_fact(desk.job_id, "evidence", evidence)
