@@ -32,6 +32,9 @@ _DOUBT_FACTORS = (0.1, 0.3, 1.0, 3.0)
 """How far the doubts above may be off; the likeliest is taken, as far as trials tell."""
 
 _COST_DOUBT = 0.003
+_ESTIMATED = 0.3
+"""Of the excess, how far the estimate of a trial that was decided may be off."""
+
 _OUTLIER = 1e3
 """Excess in limits beyond which a plan is simply broken."""
 
@@ -294,7 +297,13 @@ def _excess_of(trial: Trial) -> float:
 
 
 def _doubt_of(trial: Trial) -> float:
-    """Standard deviation of the excess: a quarter of the interval of the worst metric, in limits."""
+    """Standard deviation of the excess: a quarter of the interval of the worst metric, in limits.
+
+    Of a trial that was decided the interval is wide, because it holds at any time; but on which side of the limit the
+    loss lies is sure, and the estimate is better than its interval.
+    """
+    if trial.decided:
+        return max(_ESTIMATED * abs(_excess_of(trial)), 0.1)
     worst = max(trial.scores, key=lambda s: (s.loss.value - s.limit) / max(s.limit, 1e-3))
     width = worst.loss.high - worst.loss.low
     return max(width / 4 / max(worst.limit, 1e-3), 0.05) if math.isfinite(width) else 1.0

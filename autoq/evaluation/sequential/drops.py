@@ -114,13 +114,13 @@ class Drops:
     def estimate(self, drops: Floats) -> float:
         """The mean drop of all samples, from the first of them.
 
-        The hard ones count as they are, and the others by the mean of those of them that were seen (the stratified
-        estimator; Cochran 1977, section 5.3). While none was, as if nothing were lost on them.
+        Each of the two strata, the hard ones and the others, by the mean of those that were seen (the stratified
+        estimator; Cochran 1977, section 5.3). While none of the others was, as if nothing were lost on them.
         """
-        first, rest = drops[: self.hard], drops[self.hard :]
-        left = self.population - len(first)
-        others = left * float(rest.mean()) if len(rest) else 0.0
-        return (float(first.sum()) + others) / self.population if self.hard else float(drops.mean())
+        hard, others = drops[: self.hard], drops[self.hard :]
+        sizes = self.hard, self.population - self.hard
+        means = (float(part.mean()) if len(part) else 0.0 for part in (hard, others))
+        return sum(size * mean for size, mean in zip(sizes, means, strict=True)) / self.population
 
     def loss(self, mean_drop: float) -> float:
         """The mean drop in the criterion's unit, against fp32's score of all samples."""
