@@ -50,9 +50,9 @@ class SequentialDecider:
 
     The samples must be in random order, but for the first `hard`, the same for fp32 and the candidate, and the
     candidate must not have been chosen by its score on just these samples; then a decision before the last sample is
-    wrong with a chance of at most ``1 - confidence``, whichever it is. To accept, each criterion must be met: one that is not is taken for met
-    with its own error at most. To reject, one of k criteria suffices: each gets the k-th part of its error. With all
-    samples scored the decision is exactly that of the full evaluation.
+    wrong with a chance of at most ``1 - confidence``, whichever it is. To accept, each criterion must be met: one that
+    is not is taken for met with its own error at most. To reject, one of k criteria suffices: each gets the k-th part
+    of its error. With all samples scored the decision is exactly that of the full evaluation.
 
     Args:
         criteria: What must be kept; their metrics are means with bounds (see `can_stop_early`).
