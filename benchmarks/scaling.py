@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from autoq.core.adaptor import ModelSource
+from autoq.core.inquiry import Findings, Inquiry
 from autoq.core.plan import FP32_PLAN, Proposal
 from autoq.core.registry import STRATEGIES, make_adaptor, strategy_factory
 from autoq.core.space import Space
@@ -44,19 +45,24 @@ def chain(ops: int, path: Path) -> None:
 
 
 def asks(name: str, space: Space, count: int) -> list[float]:
-    """Seconds of each ask and tell, against a toy world in which every tenth op is too noisy."""
+    """Seconds of each ask and tell, inquiries not counted, against a toy world in which every tenth op is too noisy."""
     model = ToyModel(tuple(ToyOp(op.id, noise=0.05 * (i % 10 == 0)) for i, u in enumerate(space.units) for op in u.ops))
     costs = Costs({o.id: 0.002 for o in model.ops}, {o.id: 0.001 for o in model.ops}, 1000, 0.01)
     strategy = strategy_factory(name)(space, costs, 0)
     strategy.tell(toy_trial(model, 0, Proposal(FP32_PLAN)))
-    found = []
-    for number in range(1, count + 1):
+    noises = {op.id: op.noise for op in model.ops}
+    sensitivities = {u.id: sum(noises[op.id] for op in u.ops) for u in space.units}
+    found: list[float] = []
+    while len(found) < count:
         started = time.perf_counter()
         asked = strategy.ask()
         spent = time.perf_counter() - started
+        if isinstance(asked, Inquiry):
+            strategy.tell(Findings(asked, sensitivities))
+            continue
         if not isinstance(asked, Proposal):
             break
-        trial = toy_trial(model, number, asked, 1000)
+        trial = toy_trial(model, len(found) + 1, asked, 1000)
         started = time.perf_counter()
         strategy.tell(trial)
         found.append(spent + time.perf_counter() - started)
