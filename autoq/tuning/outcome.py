@@ -60,6 +60,7 @@ class TuningOutcome:
         deployment: What the deployment gate found; None where the job has no such section.
         costs: Seconds per op that the strategy was given; None when the search never began.
         findings: What it asked to be measured besides plans.
+        accepted_after: Seconds from the start, over all sessions, until the first plan better than fp32 was accepted.
         ties: Numbers of finalists whose latencies cannot be told apart, per tie.
     """
 
@@ -85,6 +86,7 @@ class TuningOutcome:
     deployment: Deployment | None = None
     costs: Costs | None = None
     findings: tuple[Findings, ...] = ()
+    accepted_after: float | None = None
     ties: tuple[tuple[int, ...], ...] = ()
 
     @property

@@ -41,6 +41,9 @@ from autoq.tuning.questions import answered, question
 _CLEARLY_PAYS = 0.8
 """Compiling a plan must save this share of its evaluation's time, or the reference is scored."""
 
+_ACCEPTED_AFTER = "accepted after"
+"""Under which the store keeps how long it took to the first accepted plan."""
+
 _HARD = "hard samples"
 """Under which the store keeps how many samples come first for being hard."""
 
@@ -136,6 +139,18 @@ class Desk:
             self._running = name, now
             self.seconds[name] = self.seconds.get(name, 0.0) + now - since
             self.store.set_fact(self.job_id, "seconds", self.seconds)
+
+    def note_acceptance(self) -> None:
+        """Write down how long it took, if this is the first time."""
+        if self.accepted_after is None:
+            self.keep_seconds()
+            self.store.set_fact(self.job_id, _ACCEPTED_AFTER, sum(self.seconds.values()))
+
+    @property
+    def accepted_after(self) -> float | None:
+        """Seconds until the first plan better than fp32 was accepted; None before."""
+        stored = self.store.fact(self.job_id, _ACCEPTED_AFTER)
+        return None if stored is None else float(stored)
 
     def profile(self, plan: Plan) -> Mapping[str, float]:
         """Seconds per op of a plan; empty when it cannot be profiled."""

@@ -149,6 +149,8 @@ class Tuner:
                     trial = session.trial(asked)
                     strategy.tell(trial)
                     told += 1
+                    if is_better(trial):
+                        desk.note_acceptance()
                     passed = passed or self._passes(session, trial)
         except Stopped:
             return strategy, STOPPED
@@ -219,6 +221,7 @@ class Tuner:
             costs=session.costs if strategy is not None else None,
             findings=tuple(session.answered),
             ties=session.ties,
+            accepted_after=desk.accepted_after if best is not None else None,
         )
 
 

@@ -74,6 +74,7 @@ class CellResult:
         judged: What the answer is worth; None where there is nothing to judge.
         notes: What the tool said, or why it failed.
         environment: Versions, machine, time, command.
+        accepted_after: Seconds until there was an accepted model, where a tool goes on afterwards; else None.
     """
 
     cell: Cell
@@ -89,6 +90,7 @@ class CellResult:
     judged: Judged | None
     notes: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
+    accepted_after: float | None = None
 
     @property
     def in_evaluations(self) -> float:

@@ -105,6 +105,7 @@ def run_cell(cell: Cell, python: Path, folder: Path, timeout: float) -> CellResu
         judged,
         outcome["notes"],
         environment,
+        outcome.get("accepted_after"),
     )
 
 

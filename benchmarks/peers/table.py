@@ -23,6 +23,7 @@ _COLUMNS = (
     "loss, held out",
     "latency / fp32",
     "seconds",
+    "to an accepted model",
     "fp32 evaluations",
     "evaluations",
     "samples",
@@ -42,7 +43,9 @@ on the path, or its interpreter in `AUTOQ_PYTHON310`. Some cells:
   keeps fp32.
 - **Loss**: relative to fp32, in points for PP-OCR; negative is a gain. *Held out*: on samples no search saw.
 - **Latency**: at the task's batch size, one thread, interleaved with fp32 in the same runtime; 95 % interval.
-- **Seconds**: the whole search, without imports and without loading data. **fp32 evaluations**: the same time divided
+- **Seconds**: the whole search, without imports and without loading data; autoq's also count its finalists, held-out
+  verdict, memory, saving and report. **To an accepted model**: the same clock when the first accepted model was there;
+  only autoq goes on from there, to faster ones. **fp32 evaluations**: the same time divided
   by one full fp32 evaluation on the tune samples, measured in the same process just before.
 - **Evaluations** and **samples**: every call, fp32's included; autoq's samples also count its held-out verdict, which
   the others do not give. **Peak MB**: the process and its children, the samples included.
@@ -106,6 +109,7 @@ def _row(result: CellResult) -> list[str]:
     return [
         *cells,
         f"{result.seconds:.0f}",
+        _accepted_after(result),
         many,
         f"{result.evaluations:,}",
         f"{result.samples:,}",
@@ -124,6 +128,12 @@ def _answer(result: CellResult) -> str:
     if result.answer == "attempt":
         return f"attempt, {verdict}: {result.status}"
     return f"{said}, {verdict}"
+
+
+def _accepted_after(result: CellResult) -> str:
+    if result.answer != "model" or result.accepted is not True:
+        return "–"
+    return f"{result.seconds if result.accepted_after is None else result.accepted_after:.0f}"
 
 
 def _percent(loss: float) -> str:

@@ -71,6 +71,7 @@ def tune(session: Session, framework: str) -> Answer:
         evaluations=len(trials),
         samples=sum(trial.samples for trial in trials) + beyond,
         notes=f"{result.outcome.explanation} Search ended: {result.outcome.stop_reason}.",
+        accepted_after=result.outcome.accepted_after,
     )
 
 

@@ -41,6 +41,7 @@ class Answer:
         evaluations: Evaluations it counted itself, where they do not go through the session.
         samples: Samples it scored itself, likewise.
         notes: What else it said.
+        accepted_after: Seconds until it had an accepted model, where it goes on afterwards.
     """
 
     model: str | None
@@ -48,6 +49,7 @@ class Answer:
     evaluations: int | None = None
     samples: int | None = None
     notes: str = ""
+    accepted_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Session:
             "accepted": answer.accepted if answer else False,
             "notes": answer.notes if answer else "",
             "seconds": self.seconds,
+            "accepted_after": answer.accepted_after if answer else None,
             "fp32_seconds": self.fp32_seconds,
             "evaluations": answer.evaluations if answer and answer.evaluations is not None else self._evaluations,
             "samples": answer.samples if answer and answer.samples is not None else self._samples,
