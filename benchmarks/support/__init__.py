@@ -1,0 +1,1 @@
+"""What benchmarks are made of that is none itself: models, and open tuning sessions."""
