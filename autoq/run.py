@@ -129,6 +129,7 @@ def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDoc
         deployment=outcome.deployment,
         sensitivities=[Sensitivities.of(outcome.space, costs, f, floating) for f in one_per_need(outcome.findings)],
         ties=outcome.ties,
+        front=outcome.front,
         obstacles=_obstacles(job, outcome) if outcome.best is None else None,
     )
 

@@ -67,7 +67,7 @@ class Ilp(ModelSearch):
         ConfigError: `screen` or `patience` is below 1.
     """
 
-    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None, patience: int = 10) -> None:
+    def __init__(self, space: Space, costs: Costs, seed: int, *, screen: int | None = None, patience: int = 16) -> None:
         super().__init__(space, costs, seed, screen=screen)
         if patience < 1:
             raise ConfigError(f"strategy.patience must be at least 1, not {patience}")

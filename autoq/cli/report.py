@@ -17,6 +17,7 @@ from autoq.core.errors import StoreError
 from autoq.core.suggest import did_you_mean
 from autoq.report import deployment, hindrance, page, side_by_side
 from autoq.report.document import ReportDocument
+from autoq.report.front import front_quantities, front_rows
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.optuna_export import export_study, study_address
 from autoq.report.rivals import rival_rows
@@ -120,6 +121,7 @@ def print_document(document: ReportDocument) -> None:
         table.add_row(row.what, row.fp32, row.shown, row.change)
     console.print(table)
     _print_rivals(document)
+    _print_front(document)
     if document.held_out is not None:
         console.print(f"held-out samples: {verdict.held_out.replace('_', ' ')}", highlight=False)
         for loss in page.losses(document.criteria, document.held_out.scores):
@@ -166,6 +168,22 @@ def _print_obstacles(document: ReportDocument) -> None:
     for line in document.obstacles.advice:
         console.print(f"what would help: {line}", highlight=False, markup=False)
     console.print()
+
+
+def _print_front(document: ReportDocument) -> None:
+    """What can be had for what, where the job has several objectives."""
+    if not document.front:
+        return
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    ratios = [f"{quantity} / fp32" for quantity in front_quantities(document)]
+    for heading in ("Pareto front", *ratios, *(f"loss of {c.metric}" for c in document.criteria), "what"):
+        table.add_column(heading)
+    for row in front_rows(document):
+        name = f"trial {row.number}{', chosen' if row.chosen else ''}"
+        style = "bold green" if row.chosen else ""
+        table.add_row(name, *row.ratios, *row.losses, Text(row.what), style=style)
+    console.print(table)
 
 
 def _print_rivals(document: ReportDocument) -> None:

@@ -15,6 +15,7 @@ from autoq.report.document import ModelFacts, ReplayStep, ReportDocument
 from autoq.report.sensitivity import Sensitivities
 from autoq.report.text import NONE, limit_text, score
 from autoq.report.verdict import HeldOutResult
+from autoq.tuning.front import FrontPoint
 from autoq.tuning.obstacles import Obstacles
 
 DEFAULT_REPLAY = (
@@ -51,6 +52,7 @@ def build_document(
     deployment: Deployment | None = None,
     sensitivities: Sequence[Sensitivities] = (),
     ties: Sequence[tuple[int, ...]] = (),
+    front: Sequence[FrontPoint] = (),
     obstacles: Obstacles | None = None,
 ) -> ReportDocument:
     """A report document.
@@ -83,6 +85,7 @@ def build_document(
         deployment: What the deployment gate found, or None.
         sensitivities: What the strategy asked to be measured of single ops.
         ties: Numbers of finalists whose latencies cannot be told apart, per tie.
+        front: The Pareto front, where the job has several objectives.
         obstacles: What stood in the way where nothing was accepted, or None.
     """
     shown = best or attempt
@@ -126,6 +129,7 @@ def build_document(
         deployment=deployment,
         sensitivities=tuple(sensitivities),
         ties=tuple(ties),
+        front=tuple(front),
         obstacles=obstacles,
     )
 

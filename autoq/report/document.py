@@ -18,6 +18,7 @@ from autoq.core.precision import OpPrecision
 from autoq.core.trial import Latency, Trial
 from autoq.report.sensitivity import Sensitivities
 from autoq.report.verdict import HeldOutResult, Verdict, verdict_of
+from autoq.tuning.front import FrontPoint
 from autoq.tuning.obstacles import Obstacles
 
 SCHEMA = 1
@@ -108,6 +109,7 @@ class ReportDocument:
         deployment: What the deployment gate found, or None.
         sensitivities: What the strategy asked to be measured of single ops.
         ties: Numbers of finalists whose latencies cannot be told apart, per tie.
+        front: The Pareto front, where the job has several objectives.
         obstacles: Where nothing was accepted: what stood in the way, or None.
     """
 
@@ -139,6 +141,7 @@ class ReportDocument:
     deployment: Deployment | None = None
     sensitivities: tuple[Sensitivities, ...] = ()
     ties: tuple[tuple[int, ...], ...] = ()
+    front: tuple[FrontPoint, ...] = ()
     obstacles: Obstacles | None = None
 
     @cached_property
@@ -199,6 +202,7 @@ class ReportDocument:
             "deployment": self.deployment.to_json() if self.deployment is not None else None,
             "sensitivities": [_finite(s.to_json()) for s in self.sensitivities],
             "ties": [list(tie) for tie in self.ties],
+            "front": [p.to_json() for p in self.front],
             "obstacles": _finite(self.obstacles.to_json()) if self.obstacles is not None else None,
         }
 
@@ -251,6 +255,7 @@ class ReportDocument:
             deployment=Deployment.from_json(data["deployment"]) if data.get("deployment") else None,
             sensitivities=tuple(Sensitivities.from_json(s) for s in data.get("sensitivities", ())),
             ties=tuple(tuple(tie) for tie in data.get("ties", ())),
+            front=tuple(FrontPoint.from_json(p) for p in data.get("front", ())),
             obstacles=Obstacles.from_json(data["obstacles"]) if data.get("obstacles") else None,
         )
 

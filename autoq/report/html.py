@@ -16,6 +16,7 @@ from autoq.report import deployment, hindrance, page, side_by_side, text
 from autoq.report.charts import history, scatter
 from autoq.report.document import ReportDocument
 from autoq.report.effects_chart import effects_chart
+from autoq.report.front import front_chart, front_quantities, front_rows
 from autoq.report.naming import baseline_name, rivals_of
 from autoq.report.rivals import rival_rows
 from autoq.report.scoring import scoring_effort
@@ -87,6 +88,9 @@ def render(document: ReportDocument) -> str:
             phases=page.phases(document),
             scatters=[(c.metric, both(partial(scatter, document, index))) for index, c in enumerate(document.criteria)],
             history=both(partial(history, document)),
+            front_quantities=front_quantities(document),
+            front_rows=front_rows(document),
+            front_picture=both(partial(front_chart, document)),
             hindrance=hindrance,
             effects=[
                 (NAMES[s.need], MEANING[s.need], s, chart)

@@ -15,6 +15,7 @@ from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.task import Description, Progress
 from autoq.core.trial import Latency, MetricScore, Trial
+from autoq.tuning.front import FrontPoint
 
 STOPPED = "stopped by the user"
 """Why a search ended that `Tuner.stop` ended."""
@@ -62,6 +63,7 @@ class TuningOutcome:
         findings: What it asked to be measured besides plans.
         accepted_after: Seconds from the start, over all sessions, until the first plan better than fp32 was accepted.
         ties: Numbers of finalists whose latencies cannot be told apart, per tie.
+        front: The Pareto front, where the job has several objectives.
     """
 
     job_id: str
@@ -88,6 +90,7 @@ class TuningOutcome:
     findings: tuple[Findings, ...] = ()
     accepted_after: float | None = None
     ties: tuple[tuple[int, ...], ...] = ()
+    front: tuple[FrontPoint, ...] = ()
 
     @property
     def accepted(self) -> bool:
