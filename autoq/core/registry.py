@@ -110,6 +110,9 @@ STRATEGIES: Mapping[str, StrategyEntry] = {
     "ilp": StrategyEntry(
         "autoq.strategies.ilp:Ilp", "integer programmes on an additive model, corrected by trials (SciPy)"
     ),
+    "pareto": StrategyEntry(
+        "autoq.strategies.pareto:Pareto", "several objectives: the front of plans within the limit (integer programmes)"
+    ),
     "exhaustive": StrategyEntry("autoq.strategies.exhaustive:Exhaustive", "every plan of a small space"),
 }
 

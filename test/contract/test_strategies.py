@@ -43,3 +43,7 @@ class TestIlp(StrategyContract):
 
 class TestAuto(StrategyContract):
     name = "auto"
+
+
+class TestPareto(StrategyContract):
+    name = "pareto"
