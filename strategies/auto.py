@@ -13,7 +13,6 @@ from autoq.core.trial import Trial, TrialState
 from autoq.strategies.basic import Basic
 from autoq.strategies.exhaustive import Exhaustive
 from autoq.strategies.ilp import Ilp
-from autoq.strategies.model_search import ModelSearch
 from autoq.strategies.points import Point
 from autoq.strategies.refinement import Refinement
 from autoq.strategies.regions import Region, blocks, prefixes, suffixes
@@ -42,7 +41,7 @@ _MISSES = 3
 """Screened regions in a row that may fail a trial."""
 
 
-class Auto(ModelSearch):
+class Auto(Ilp):
     """Finds out what kind of problem a model is, and gives it to what suits it.
 
     * A space of a few plans is tried as a whole; several objectives are given to `Pareto`.
@@ -51,8 +50,9 @@ class Auto(ModelSearch):
       (beginnings, ends, blocks) are screened by the divergence of the output on a few samples, which costs a fraction
       of a trial. Both feed an additive model of what units and boundaries lose and cost; the regions most likely to
       keep the limit at the least cost are tried first.
-    * Then the model leads: the trial with the largest expected improvement is next, until none is worth its time.
-    * Where the model led nowhere, integer programmes and the greedy search of `Basic` follow, on the trials there are.
+    * Then the model leads: integer programmes as in `Ilp`, and around the best plan the trial with the largest expected
+      improvement, until none is worth its time.
+    * Where that led nowhere, the greedy search of `Basic` follows, on the trials there are.
 
     The best so far may be taken at any time. Uniform plans take up to 10 trials, screening 14 tenths of one, the rest
     ends by itself; asking costs what `AdditiveModel` does.
@@ -93,13 +93,13 @@ class Auto(ModelSearch):
             best = yield from self._screen(base)
         elif best is not None:
             self._steps.append("a uniform plan keeps the limit")
+        best = yield from self.optimize(base, best)
+        self._steps.append(f"{self._solved} integer programmes chose precisions on what was measured")
         refinement = Refinement(self, _PATIENCE)
-        best = yield from refinement.of(base.recipes, best, _GAIN)
-        if best is not None:
-            best = yield from self.choose_recipes(best)
+        best = yield from refinement.of(best.recipes if best is not None else base.recipes, best, _GAIN)
         self._steps.append(f"{refinement.tried} trials followed expected improvement")
         if best is None:
-            best = yield from self._otherwise()
+            best = yield from self._greedily()
         return self._conclude(base, best)
 
     def _measure(self, base: Point) -> Steps[None]:
@@ -151,17 +151,15 @@ class Auto(ModelSearch):
                 hopeful.append(((bar - expected.cost) * expected.kept, -index))
         return -max(hopeful)[1] if hopeful else None
 
-    def _otherwise(self) -> Steps[Point | None]:
-        """Integer programmes, then the greedy search: the best that either accepts."""
-        for strategy in (Ilp(self.space, self.costs, self.seed), Basic(self.space, self.costs, self.seed)):
-            self._steps.append(f"{type(strategy).__name__.lower()} went on from there")
-            yield from self._through(strategy)
-            accepted = [t for t in self._memory.trials if t.accepted and t.objective is not None and t.objective < 1]
-            if accepted:
-                first = min(accepted, key=lambda t: t.objective or math.inf)
-                point = Point(self.space.choices(first.plan), first)
-                return (yield from Refinement(self, _PATIENCE).of(point.recipes, point, _GAIN))
-        return None
+    def _greedily(self) -> Steps[Point | None]:
+        """The greedy search, on the trials there are; the best accepted."""
+        self._steps.append("the greedy search of basic went on from there")
+        yield from self._through(Basic(self.space, self.costs, self.seed))
+        accepted = [t for t in self._memory.trials if t.accepted and t.objective is not None and t.objective < 1]
+        if not accepted:
+            return None
+        first = min(accepted, key=lambda t: t.objective or math.inf)
+        return Point(self.space.choices(first.plan), first)
 
     def _conclude(self, base: Point, best: Point | None) -> str:
         did = "; ".join(self._steps)

@@ -43,13 +43,14 @@ def test_half_a_file_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_row_tells_the_tools_word_and_the_judges() -> None:
-    assert _row(_RESULT)[:8] == [
+    assert _row(_RESULT)[:9] == [
         "5 %",
         "INC, basic",
         "accepted, kept",
         "2.7 %",
         "2.8 %",
         "0.43 [0.42, 0.44]",
+        "12",
         "12",
         "8.0",
     ]
