@@ -13,6 +13,7 @@ from autoq.core.trial import Trial, TrialState
 from autoq.strategies.basic import Basic
 from autoq.strategies.exhaustive import Exhaustive
 from autoq.strategies.ilp import Ilp
+from autoq.strategies.pareto import Pareto
 from autoq.strategies.points import Point
 from autoq.strategies.refinement import Refinement
 from autoq.strategies.regions import Region, blocks, prefixes, suffixes
@@ -72,6 +73,8 @@ class Auto(Ilp):
         """The whole search; see the class."""
         if self.space.size <= _TINY:
             return (yield from self._all_of("the space is so small that every plan of it was tried", Exhaustive))
+        if len(self.costs.quantities) > 1:
+            return (yield from self._all_of("several objectives were given, so the front was explored", Pareto))
         return (yield from self._memory.over(self._led_by_the_model()))
 
     def _all_of(self, why: str, kind: type[Sequential]) -> Search:

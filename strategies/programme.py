@@ -55,7 +55,7 @@ class Programme:
             unary.append(effects.units + np.where(layout.domain != 0, by_unit, 0.0))
             edges.append(conversions[inner])
         self._keep = np.flatnonzero(_efficient(layout, unary[0], unary[1], forbidden))
-        self._problem = Problem(
+        self.problem = Problem(
             units,
             layout.unit[self._keep],
             layout.domain[self._keep],
@@ -77,7 +77,7 @@ class Programme:
         Returns:
             None when no plan fits, or none was found.
         """
-        problem = self._problem
+        problem = self.problem
         if problem.units <= _CORE:
             at = np.searchsorted(self._keep, np.array(tried, np.intp).reshape(-1, problem.units))
             at = np.minimum(at, len(self._keep) - 1)
@@ -90,7 +90,7 @@ class Programme:
         return Solution(self._keep[chosen], *problem.value(chosen))
 
     def _solve_large(self, budget: float) -> Indices | None:
-        problem = self._problem
+        problem = self.problem
         shares = relax(problem, np.ones(len(problem.unit), bool), budget)
         if shares is None:
             return None
@@ -105,7 +105,7 @@ class Programme:
 
     def _core(self, shares: Floats) -> Mask:
         """Units to decide by branch and bound: the fractional ones, and those whose choice is nearest to a tie."""
-        problem = self._problem
+        problem = self.problem
         core = np.zeros(problem.units, bool)
         core[problem.unit[(shares > 1e-6) & (shares < 1 - 1e-6)]] = True
         taken = problem.largest(shares)
@@ -119,7 +119,7 @@ class Programme:
 
     def _rate(self, fractional: Mask) -> float:
         """Cost per loss of the units in question."""
-        problem = self._problem
+        problem = self.problem
         rates: list[float] = []
         for unit in np.flatnonzero(fractional).tolist():
             span = problem.unit == unit

@@ -22,14 +22,14 @@ Search = Steps[str]
 
 
 def tried(proposal: Proposal) -> Steps[Trial]:
-    """Ask for a trial, as ``trial = yield from tried(proposal)``."""
+    """A step that asks for a trial and returns it; to be used with ``yield from``."""
     answer = yield proposal
     assert isinstance(answer, Trial)
     return answer
 
 
 def found(need: Need, plan: Plan) -> Steps[Findings]:
-    """Ask a question, as ``findings = yield from found(Need.SENSITIVITY, plan)``."""
+    """A step that asks a question and returns what was found; to be used with ``yield from``."""
     answer = yield Inquiry(need, plan)
     assert isinstance(answer, Findings)
     return answer

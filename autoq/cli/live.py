@@ -30,6 +30,7 @@ PHASES = {
     "rivals": "Trying what needs no quantization",
     "search": "Searching",
     "finalists": "Measuring the finalists",
+    "front": "Scoring the Pareto front",
     "verdict": "Scoring held-out samples",
     "deployment": "Scoring the exported model where it will run",
     "memory": "Measuring memory",

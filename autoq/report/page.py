@@ -39,6 +39,7 @@ PHASES = {
     "rivals": "trying what needs no quantization",
     "search": "searching",
     "finalists": "measuring finalists",
+    "front": "scoring the Pareto front",
     "verdict": "scoring held-out samples",
     "memory": "measuring memory",
     "deployment": "scoring the exported model",

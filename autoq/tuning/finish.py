@@ -13,6 +13,7 @@ from autoq.core.plan import FP32_PLAN, LatencyEffort, Proposal
 from autoq.core.task import Evaluate, Evaluated, Measure, Measured, Split, answer_to_json
 from autoq.core.trial import Latency, Trial, TrialState
 from autoq.evaluation.intervals import held_out_verdict
+from autoq.tuning.front import FrontPoint, front
 from autoq.tuning.outcome import HeldOut, worst_verdict
 from autoq.tuning.session import Session, Stopped
 
@@ -24,6 +25,12 @@ RIVALS = 2
 
 SCORED_IN_FULL = "finalist, scored in full"
 """The note of a trial that a finalist is scored in full by."""
+
+ON_THE_FRONT = "on the front, scored in full"
+"""The note of a trial that a plan of the Pareto front is scored in full by."""
+
+MOST_ON_FRONT = 6
+"""Plans of the front that are verified and reported."""
 
 MOST_DEPLOYED = 6
 """Plans that were accepted on a reference and are scored again as deployed, until there are enough finalists."""
@@ -105,6 +112,32 @@ def memory_of(session: Session, best: Trial | None) -> dict[str, int]:
             if peak is not None:
                 found[name] = peak
     return found
+
+
+def front_of(session: Session) -> tuple[FrontPoint, ...]:
+    """The Pareto front of a job with several objectives, each plan scored in full as deployed."""
+    quantities = session.judge.objective.quantities
+    if len(quantities) < 2:
+        return ()
+    with session.desk.phase("front"):
+        for _ in range(2 * MOST_ON_FRONT):
+            finished = {t.number: t for t in decisive(session.ledger.finished)}
+            points = front(finished.values(), quantities, session.baseline)
+            reached = [finished[p.number] for p in points]
+            waiting = [t for t in reached[:MOST_ON_FRONT] if not _is_final(t)]
+            if not waiting:
+                break
+            plan, reference = waiting[0].plan, waiting[0].reference
+            try:
+                session.trial(Proposal(plan, note=ON_THE_FRONT, deployed=reference, exact=True))
+            except Stopped:
+                session.notes.append("stopped by the user: not all plans of the front were scored in full")
+                break
+        return tuple(p for p, t in zip(points, reached, strict=True) if _is_final(t))[:MOST_ON_FRONT]
+
+
+def _is_final(trial: Trial) -> bool:
+    return trial.full and not trial.reference
 
 
 def _corrected(session: Session, finalists: list[Trial]) -> list[Trial]:

@@ -15,7 +15,7 @@ from autoq.core.task import Answer, Calibrate, Description, Evaluate, Evaluated,
 from autoq.core.trial import Latency, MetricScore
 from autoq.tuning.assemble import judge_of, metrics_of
 from autoq.tuning.bundle import Bundle
-from autoq.tuning.finish import SCORED_IN_FULL
+from autoq.tuning.finish import ON_THE_FRONT, SCORED_IN_FULL
 from autoq.tuning.ledger import key_of
 from autoq.tuning.recall import RECALLED
 
@@ -108,7 +108,7 @@ def _same_search(bundle: Bundle, differences: list[Difference]) -> bool:
             break  # the search had ended here, by its budget or by the user
         asked.add(trial.plan.digest)
         strategy.tell(trial)
-    others = (SCORED_IN_FULL, RECALLED)
+    others = (SCORED_IN_FULL, ON_THE_FRONT, RECALLED)
     finalists = {t.plan.digest for t in bundle.trials if t.proposal.note.startswith(others)}
     elsewhere = finalists | {t.plan.digest for t in rivals}
     missing = [t for t in bundle.trials[1:] if t.plan.digest not in asked | elsewhere]

@@ -21,7 +21,7 @@ from autoq.core.trial import Failure, Trial
 from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.tuning.deployment.gate import DeploymentSettings, deploy
-from autoq.tuning.finish import SCORED_IN_FULL, choose_finalist, exportable, held_out_of, memory_of
+from autoq.tuning.finish import SCORED_IN_FULL, choose_finalist, exportable, front_of, held_out_of, memory_of
 from autoq.tuning.handover import save_plan
 from autoq.tuning.judge import Judge
 from autoq.tuning.ledger import Ledger
@@ -184,6 +184,7 @@ class Tuner:
     def _finish(self, session: Session, strategy: Strategy | None, reason: str) -> TuningOutcome:
         desk, folder, settings = self._desk, self._folder, self._settings
         best, attempt = choose_finalist(session)
+        pareto_front = front_of(session)
         held_out = held_out_of(session, best or attempt)
         memory = memory_of(session, best)
         wanted = settings.deployment
@@ -221,6 +222,7 @@ class Tuner:
             costs=session.costs if strategy is not None else None,
             findings=tuple(session.answered),
             ties=session.ties,
+            front=pareto_front,
             accepted_after=desk.accepted_after if best is not None else None,
         )
 

@@ -15,7 +15,7 @@ from autoq.store.artifacts import JobFolder
 from autoq.store.repository import Store
 from autoq.testing.toy import best_plan
 from autoq.tuning.assemble import settings_of, workbench_of
-from autoq.tuning.outcome import SilentListener
+from autoq.tuning.outcome import SilentListener, TuningOutcome
 from autoq.tuning.recall import RECALLED
 from autoq.tuning.tuner import Tuner
 

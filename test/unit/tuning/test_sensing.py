@@ -14,7 +14,7 @@ from autoq.testing.toy import INT8
 from autoq.tuning.assemble import workbench_of
 
 UNITS = {f"op{i}": (f"op{i}",) for i in range(4)}
-PLAN = Plan({op: INT8 for op in UNITS})
+PLAN = Plan(dict.fromkeys(UNITS, INT8))
 
 
 @pytest.fixture
