@@ -91,11 +91,12 @@ class Auto(Ilp):
         base, best = yield from self.uniform()
         if base.trial.state is not TrialState.COMPLETE:
             yield from self.isolate(base)
-        if best is None and not self.holds(base):
-            yield from self._measure(base)
-            best = yield from self._screen(base)
-        elif best is not None:
+        if best is not None:
             self._steps.append("a uniform plan keeps the limit")
+            base = self.faster_uniform(best) or base
+        if not base.trial.accepted and not self.holds(base):
+            yield from self._measure(base)
+            best = yield from self._screen(base, best)
         best = yield from self.optimize(base, best)
         self._steps.append(f"{self._solved} integer programmes chose precisions on what was measured")
         refinement = Refinement(self, _PATIENCE)
@@ -116,7 +117,7 @@ class Auto(Ilp):
         self._models.clear()
         self.learn_factors()
 
-    def _screen(self, base: Point) -> Steps[Point | None]:
+    def _screen(self, base: Point, best: Point | None) -> Steps[Point | None]:
         """Try the screened regions that may keep the limit, cheapest first; the best accepted."""
         units = self.quantized
         regions = [*prefixes(units, _PREFIXES), *suffixes(units, _SUFFIXES), *blocks(units, _BLOCKS)]
@@ -130,7 +131,6 @@ class Auto(Ilp):
             if _won(trial, base.trial):
                 left.append(region)
         self._steps.append(f"{len(regions)} regions in float were screened by divergence")
-        best: Point | None = None
         misses = 0
         while misses < _MISSES and left:
             chosen = self._next_region(base, left, best)

@@ -42,6 +42,8 @@ class Basic(PointSearch):
         base, accepted = yield from self._choose_types(base, accepted)
         if accepted is None:
             accepted = yield from self._fall_back(base)
+        elif (faster := self.faster_uniform(accepted)) is not None:
+            base, accepted = yield from self._beat(faster, base, accepted)
         if accepted is None and self.holds(base):
             self.explanation = (
                 f"Fully quantized, the model keeps the limit but takes {base.cost:.2f} times what fp32 takes. "
@@ -79,6 +81,16 @@ class Basic(PointSearch):
                 accepted = (yield from self.confirm([point])) or accepted
         return base, accepted
 
+    def _beat(self, faster: Point, base: Point, accepted: Point) -> Steps[tuple[Point, Point]]:
+        """Regions of a faster uniform plan in float, where they beat the accepted one; what to go on from."""
+        units = self.quantized
+        regions = [*prefixes(units), *suffixes(units), *blocks(units)]
+        tried, better = yield from self._try_regions(faster, regions, accepted)
+        if better is accepted:
+            better = (yield from self.confirm((yield from self._accumulate(faster, tried)), accepted)) or accepted
+        assert better is not None
+        return (base if better is accepted else faster), better
+
     def _fall_back(self, base: Point) -> Steps[Point | None]:
         """Regions in float until the limit holds; None when nothing helps."""
         units = self.quantized
@@ -97,14 +109,13 @@ class Basic(PointSearch):
         return accepted
 
     def _try_regions(
-        self, base: Point, regions: Iterable[Region]
+        self, base: Point, regions: Iterable[Region], accepted: Point | None = None
     ) -> Steps[tuple[list[tuple[Region, Point]], Point | None]]:
         """Each region in float, alone, and the best that is accepted.
 
         As soon as one is accepted, those that are bound to be slower by the seconds of their ops are left out.
         """
         tried: list[tuple[Region, Point]] = []
-        accepted: Point | None = None
         spent = sum(self.costs.float_seconds.values())
         for region in regions:
             if accepted is not None and spent and base.cost + self.saving(region.units) / spent > accepted.cost:

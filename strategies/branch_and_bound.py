@@ -109,12 +109,11 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class _Leaf:
-    """A part of the tree: the positions that are left, and their relaxation."""
+    """A part of the tree that was not relaxed yet: what its parent promises, and the positions that are left."""
 
     bound: float
     depth: int
     mask: Mask
-    shares: Floats
 
 
 def joined(ends: Indices, units: Indices, positions: Indices) -> tuple[Indices, Indices]:
@@ -165,7 +164,7 @@ def branch(problem: Problem, budget: float, cuts: Sequence[Indices], nodes: int)
         problem: What to solve.
         budget: Largest loss; may be infinite.
         cuts: Choices that must not be taken, position by unit.
-        nodes: Branchings at most, once there is a choice that fits: a bound that, unlike seconds, gives the same
+        nodes: Relaxations at most, once there is a choice that fits: a bound that, unlike seconds, gives the same
             choice on every machine.
 
     Returns:
@@ -173,40 +172,33 @@ def branch(problem: Problem, budget: float, cuts: Sequence[Indices], nodes: int)
     """
     best: Indices | None = None
     least = np.inf
-    leaves: list[_Leaf] = []
-
-    def add(mask: Mask, depth: int) -> None:
-        shares = relax(problem, mask, budget, cuts)
-        if shares is not None:
-            leaves.append(_Leaf(problem.bound(shares), depth, mask, shares))
-
-    add(np.ones(len(problem.unit), bool), 0)
+    leaves = [_Leaf(-np.inf, 0, np.ones(len(problem.unit), bool))]
     for count in itertools.count():
-        if best is not None and count >= nodes:
+        if best is not None:
+            leaves = [leaf for leaf in leaves if leaf.bound < least - _GAP * abs(least)]
+        if not leaves or (best is not None and count >= nodes):
             break
-        leaves = [leaf for leaf in leaves if leaf.bound < least - _GAP * abs(least)] if best is not None else leaves
-        if not leaves:
-            break
-        # First down to some choice that fits, then wherever most is promised.
-        leaf = (
-            min(leaves, key=lambda x: x.bound) if best is not None else max(leaves, key=lambda x: (x.depth, -x.bound))
-        )
+        # First down to some choice that fits, then wherever most is promised; of equals the one added last.
+        leaf = min(reversed(leaves), key=lambda x: x.bound if best is not None else -x.depth)
         leaves.remove(leaf)
-        rounded = problem.largest(leaf.shares)
+        shares = relax(problem, leaf.mask, budget, cuts)
+        if shares is None:
+            continue
+        rounded = problem.largest(shares)
         cost, loss = problem.value(rounded)
         fits = loss <= budget + 1e-9 * abs(budget) and not any(np.array_equal(rounded, cut) for cut in cuts)
         if fits and cost < least:
             best, least = rounded, cost
-        top = leaf.shares[rounded]
+        top = shares[rounded]
         unit = int(np.argmin(top))
         if top[unit] > _WHOLE:
             continue
-        only = leaf.mask & (problem.unit != unit)
-        only[rounded[unit]] = True
+        bound = problem.bound(shares)
         others = leaf.mask.copy()
         others[rounded[unit]] = False
-        for mask in (only, others):
-            add(mask, leaf.depth + 1)
+        only = leaf.mask & (problem.unit != unit)
+        only[rounded[unit]] = True
+        leaves += [_Leaf(bound, leaf.depth + 1, others), _Leaf(bound, leaf.depth + 1, only)]
     return best
 
 

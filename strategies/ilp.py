@@ -34,7 +34,10 @@ _FAINT_HOPE = 0.02
 _MARGIN = 0.02
 """By how much the logarithm of the budget shrinks with every plan that did not keep the limit."""
 
-_BOLDNESS = (0.6, 0.4, 0.25, 0.15)
+_LARGE = 1000
+"""Units beyond which a relaxation takes so long that a trial gets no more than two of them."""
+
+_BOLDNESS = (0.5, 0.2)
 """How far from the likeliest model others are drawn, one after the other: 1 would be as far as is possible."""
 
 _NEAR = 1.1
@@ -179,6 +182,8 @@ class Ilp(ModelSearch):
         choices = self.safest(model, model.cost, model.divergence, (1 - _GAIN) * bar)
         if choices is not None and model.predict(choices).kept > _HOPE:
             return choices
+        if len(model.layout.ids) > _LARGE:
+            return None if choices is None or model.predict(choices).kept < _FAINT_HOPE else choices
         for boldness in _BOLDNESS:
             cost, divergence = model.sample(self._random, boldness)
             choices = self.safest(model, cost, divergence, (1 - _GAIN) * bar)

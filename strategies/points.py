@@ -11,7 +11,7 @@ from autoq.core.errors import ConfigError
 from autoq.core.plan import Plan, Proposal
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
-from autoq.core.trial import Trial
+from autoq.core.trial import Trial, TrialState
 from autoq.strategies.sequential import Sequential, Steps, tried
 from autoq.strategies.styles import uniform_plans
 
@@ -90,6 +90,7 @@ class PointSearch(Sequential):
         self.screen = screen if screen is not None else self._default_screen()
         self.quantized = [u for u in space.units if u.is_quantizable and u.float_index is not None]
         self._seen: dict[tuple[str, bool], Trial] = {}
+        self._uniform: list[Point] = []
 
     def attempt(
         self, choices: Mapping[str, int], note: str, recipes: tuple[Recipe, ...] = (), *, full: bool = False
@@ -141,12 +142,19 @@ class PointSearch(Sequential):
                 point = yield from self.attempt(plan.choices, plan.name)
                 points.append(point)
             accepted = yield from self.confirm(points)
+        self._uniform = points
         ranked = zip(harms([p.trial for p in points]), (p.cost for p in points), range(len(points)), strict=True)
         base = accepted or points[min(ranked)[2]]
         base, accepted = yield from self._start_recipes(base, accepted)
         if accepted is None and base.trial.met and base.cost >= 1:
             yield from self.attempt(base.choices, "scored in full", base.recipes, full=True)
         return base, accepted
+
+    def faster_uniform(self, accepted: Point) -> Point | None:
+        """The fastest uniform plan, where it is clearly faster than what is accepted: what to fall back from instead."""
+        usable = [p for p in self._uniform if p.trial.state is TrialState.COMPLETE]
+        fastest = min(usable, key=lambda p: p.cost, default=accepted)
+        return fastest if fastest.cost < CLEARLY * accepted.cost else None
 
     def choose_recipes(self, best: Point) -> Step:
         """What was found under each of the other recipes; the fastest that is accepted."""

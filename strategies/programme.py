@@ -17,10 +17,14 @@ from autoq.strategies.branch_and_bound import Problem, branch, relax
 from autoq.strategies.layout import Floats, Indices, Layout, Mask
 from autoq.strategies.regression import Coefficients
 
-_CORE = 24
+_CORE = 20
 """Units that a large programme decides by branch and bound, besides the fractional ones."""
 
-_NODES = 8
+_NODES = 60
+"""Relaxations in a programme of no more units than that."""
+
+_FEW_NODES = 10
+"""Relaxations over the core of a larger one, where what is left to gain is far below what the model is wrong by."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Programme:
         Args:
             budget: Largest loss, without intercept; infinite for no limit.
             tried: Plans it must not be, position by unit; heeded where all units are decided by branch and bound (up
-                to 24 of them), where there is a next best plan that differs in more than a trifle.
+                to 20 of them), where there is a next best plan that differs in more than a trifle.
 
         Returns:
             None when no plan fits, or none was found.
@@ -97,7 +101,7 @@ class Programme:
         chosen, free = problem.largest(shares), self._core(shares)
         left = np.flatnonzero(free[problem.unit])
         core, _, spent = problem.reduced(left, free, chosen)
-        found = branch(core, budget - spent, (), _NODES)
+        found = branch(core, budget - spent, (), _FEW_NODES)
         if found is None:
             return None
         chosen[free] = left[found]
