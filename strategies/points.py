@@ -151,7 +151,7 @@ class PointSearch(Sequential):
         return base, accepted
 
     def faster_uniform(self, accepted: Point) -> Point | None:
-        """The fastest uniform plan, where it is clearly faster than what is accepted: what to fall back from instead."""
+        """The fastest uniform plan, where it is clearly faster than what is accepted: what to fall back from."""
         usable = [p for p in self._uniform if p.trial.state is TrialState.COMPLETE]
         fastest = min(usable, key=lambda p: p.cost, default=accepted)
         return fastest if fastest.cost < CLEARLY * accepted.cost else None
