@@ -31,7 +31,7 @@ _TINY = 16
 _GAIN = 0.004
 """Share of the cost that a trial must be expected to improve to be worth it."""
 
-_PATIENCE = 6
+_PATIENCE = 5
 _HOPE = 0.15
 """Probability of keeping the limit from which a region that was screened is worth a trial."""
 
@@ -51,8 +51,8 @@ class Auto(Ilp):
       (beginnings, ends, blocks) are screened by the divergence of the output on a few samples, which costs a fraction
       of a trial. Both feed an additive model of what units and boundaries lose and cost; the regions most likely to
       keep the limit at the least cost are tried first.
-    * Then the model leads: integer programmes as in `Ilp`, and around the best plan the trial with the largest expected
-      improvement, until none is worth its time.
+    * Then the model leads: around the best plan the trial with the largest expected improvement, and integer programmes
+      as in `Ilp`, until none is worth its time.
     * Where that led nowhere, the greedy search of `Basic` follows, on the trials there are.
 
     The best so far may be taken at any time. Uniform plans take up to 10 trials, screening 14 tenths of one, the rest
@@ -65,7 +65,7 @@ class Auto(Ilp):
     """
 
     def __init__(self, space: Space, costs: Costs, seed: int) -> None:
-        super().__init__(space, costs, seed)
+        super().__init__(space, costs, seed, patience=_PATIENCE)
         self._memory = _Memory()
         self._steps: list[str] = []
 
@@ -97,11 +97,11 @@ class Auto(Ilp):
         if not base.trial.accepted and not self.holds(base):
             yield from self._measure(base)
             best = yield from self._screen(base, best)
+        refinement = Refinement(self, _PATIENCE)
+        best = yield from refinement.of(base.recipes, best, _GAIN)
+        self._steps.append(f"{refinement.tried} trials followed expected improvement")
         best = yield from self.optimize(base, best)
         self._steps.append(f"{self._solved} integer programmes chose precisions on what was measured")
-        refinement = Refinement(self, _PATIENCE)
-        best = yield from refinement.of(best.recipes if best is not None else base.recipes, best, _GAIN)
-        self._steps.append(f"{refinement.tried} trials followed expected improvement")
         if best is None:
             best = yield from self._greedily()
         return self._conclude(base, best)

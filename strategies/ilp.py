@@ -44,6 +44,10 @@ _NEAR = 1.1
 """Of the best cost, below which a recipe is worth a programme of its own."""
 
 
+CLEARLY_BETTER = 0.99
+"""Share of the best cost below which a plan renews the patience; less may be noise of the measurement."""
+
+
 class Ilp(ModelSearch):
     """Chooses precisions by an integer programme, in the manner of HAWQ-V3 (Yao et al. 2021), and verifies by trials.
 
@@ -161,9 +165,10 @@ class Ilp(ModelSearch):
                 yield from self.isolate(point)
                 idle = 0
                 continue
+            bar = best.cost if best is not None else math.inf
             faster = yield from self.confirm([point], best)
             if faster is not None:
-                best, idle = faster, 0
+                best, idle = faster, 0 if faster.cost < CLEARLY_BETTER * bar else idle
             margin = 0.5 * margin if point.trial.met else margin + _MARGIN
         return best
 
