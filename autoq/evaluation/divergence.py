@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,6 +52,32 @@ class Divergence:
         return float(np.mean(ratios)) if ratios else None
 
 
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What fp32 gave for one batch.
+
+    Attributes:
+        outputs: By name.
+        rows: Of the batch's inputs; None where they have no first axis.
+    """
+
+    outputs: Mapping[str, Array]
+    rows: int | None
+
+    def first(self, rows: int | None) -> Mapping[str, Array]:
+        """The outputs for the first so many rows of the batch, where an evaluation ends in the middle of it.
+
+        Only outputs with as many rows for each row of the inputs can be cut; the others stay whole.
+        """
+        if rows is None or self.rows is None or not 0 < rows < self.rows:
+            return self.outputs
+        return {name: self._cut(array, rows, self.rows) for name, array in self.outputs.items()}
+
+    @staticmethod
+    def _cut(array: Array, rows: int, of: int) -> Array:
+        return array[: len(array) // of * rows] if array.ndim and len(array) % of == 0 else array
+
+
 class Reference:
     """fp32's outputs for the first few samples, to compare candidates with.
 
@@ -61,35 +88,35 @@ class Reference:
     """
 
     def __init__(self, predict: Callable[[Inputs], Outputs], batches: Iterable[Batch], samples: int) -> None:
-        kept: list[Mapping[str, Array]] = []
+        kept: list[Expected] = []
         done = size = 0
         for batch in batches:
             outputs = dict(predict(batch.inputs))
             size += sum(array.nbytes for array in outputs.values())
             if kept and size > _MOST_BYTES:
                 break
-            kept.append({name: np.array(array) for name, array in outputs.items()})
+            kept.append(Expected({n: np.array(array) for n, array in outputs.items()}, _rows(batch.inputs)))
             done += batch.samples
             if done >= samples:
                 break
-        self.outputs: Sequence[Mapping[str, Array]] = kept
+        self._expected: Sequence[Expected] = kept
 
     def divergence(self, predict: Callable[[Inputs], Outputs], batches: Iterable[Batch]) -> float | None:
         """Of a candidate on the same samples; `batches` are read as far as needed."""
         watched = self.watch(predict)
-        for _, batch in zip(self.outputs, batches, strict=False):
+        for _, batch in zip(self._expected, batches, strict=False):
             watched(batch.inputs)
         return watched.value
 
     def watch(self, predict: Callable[[Inputs], Outputs]) -> Watched:
         """A candidate that is compared on the way, while it is run on the same batches from the first one on."""
-        return Watched(predict, self.outputs)
+        return Watched(predict, self._expected)
 
 
 class Watched:
     """Runs a candidate, and compares its first outputs with what is expected."""
 
-    def __init__(self, predict: Callable[[Inputs], Outputs], expected: Sequence[Mapping[str, Array]]) -> None:
+    def __init__(self, predict: Callable[[Inputs], Outputs], expected: Sequence[Expected]) -> None:
         self._predict = predict
         self._expected = expected
         self._seen = 0
@@ -99,7 +126,7 @@ class Watched:
         """Run one batch."""
         outputs = self._predict(inputs)
         if self._seen < len(self._expected):
-            self._divergence.add(outputs, self._expected[self._seen])
+            self._divergence.add(outputs, self._expected[self._seen].first(_rows(inputs)))
         self._seen += 1
         return outputs
 
@@ -107,3 +134,12 @@ class Watched:
     def value(self) -> float | None:
         """The divergence so far."""
         return self._divergence.value
+
+
+def _rows(inputs: Inputs) -> int | None:
+    """Size of the first axis of the first input that has one."""
+    if isinstance(inputs, np.ndarray):
+        arrays: Iterable[Array] = (inputs,)
+    else:
+        arrays = inputs.values() if isinstance(inputs, Mapping) else inputs
+    return next((len(array) for array in arrays if array.ndim), None)

@@ -56,7 +56,6 @@ class Arranger:
         scorer = self._scorer
         if not self._wanted or not isinstance(scorer, DataScorer):
             return None
-        self._wanted = False
         known = self._read(scorer.samples[Split.TUNE])
         records: Mapping[str, Records] | None = None
         if known is None:
@@ -65,6 +64,7 @@ class Arranger:
             known = Arrangement(*(hard_first(margins) if margins is not None else as_it_was))
             self._write(known)
             records = {name: r.take(known.order) for name, r in records.items()}
+        self._wanted = False  # not before: where it was abandoned on the way, whatever is scored next begins anew
         self.hard = known.hard
         if known.hard:
             scorer.reorder(known.order)

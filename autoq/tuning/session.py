@@ -209,6 +209,7 @@ def score_baseline(
         scores,
         scored.latency,
         size,
+        memory_bytes=desk.peak_memory(FP32_PLAN) if Quantity.MEMORY in judge.objective.quantities else None,
         objective=1.0,
         seconds=scored.seconds,
         realized=FP32_PLAN,
