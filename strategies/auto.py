@@ -28,6 +28,9 @@ _BLOCKS = 6
 _TINY = 16
 """Plans of a space that are simply all tried."""
 
+_WORTH_SEARCHING = 0.03
+"""Share of the cost that must be left to gain for a search to go on from a uniform plan that keeps the limit."""
+
 _GAIN = 0.004
 """Share of the cost that a trial must be expected to improve to be worth it."""
 
@@ -97,6 +100,10 @@ class Auto(Ilp):
         if not base.trial.accepted and not self.holds(base):
             yield from self._measure(base)
             best = yield from self._screen(base, best)
+        if best is not None and self._left_to_gain(best) < _WORTH_SEARCHING:
+            best = yield from self.choose_recipes(best)
+            self._steps.append("no other plan is predicted to be faster by more than it takes to tell")
+            return self._conclude(base, best)
         refinement = Refinement(self, _PATIENCE)
         best = yield from refinement.of(base.recipes, best, _GAIN)
         self._steps.append(f"{refinement.tried} trials followed expected improvement")
@@ -105,6 +112,12 @@ class Auto(Ilp):
         if best is None:
             best = yield from self._greedily()
         return self._conclude(base, best)
+
+    def _left_to_gain(self, best: Point) -> float:
+        """Share of the best cost that the fastest plan of all, whatever it loses, is predicted to save."""
+        model = self.model(best.recipes)
+        choices = self.fastest(model, model.cost, model.divergence, math.inf)
+        return 1 - model.predict(choices).cost / best.cost if choices is not None else 0.0
 
     def _measure(self, base: Point) -> Steps[None]:
         """Each op's own error, or what quantizing it alone does to the output, where the framework tells no errors."""
