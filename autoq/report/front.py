@@ -98,7 +98,7 @@ def front_chart(document: ReportDocument, width: int) -> str | None:
     if len(quantities) == 2:
         layers.append(
             alt.Chart(alt.Data(values=line))
-            .mark_line(interpolate="step-after", color=ACCENT, strokeWidth=2, opacity=0.55)
+            .mark_line(interpolate="step-after", color=ACCENT, strokeWidth=2, opacity=0.55, aria=False)
             .encode(x=x, y=y, order="x:Q")
         )
     layers.append(
