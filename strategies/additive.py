@@ -184,7 +184,8 @@ class AdditiveModel:
         if not self._stale:
             return
         self._stale = False
-        continuous = any(t.divergence is not None for t in self._trials if not t.plan.is_baseline)
+        compared = (t.divergence for t in self._trials if not t.plan.is_baseline)
+        continuous = any(d is not None and math.isfinite(d) for d in compared)
         told = [(t, _divergence_of(t, continuous)) for t in self._trials if not t.plan.is_baseline]
         linked = [(d, t) for t, d in told if d is not None]
         self.link.fit([d for d, _ in linked], [_excess_of(t) for _, t in linked], [_doubt_of(t) for _, t in linked])

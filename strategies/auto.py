@@ -82,9 +82,15 @@ class Auto(Ilp):
 
     def _all_of(self, why: str, kind: type[Sequential]) -> Search:
         strategy = kind(self.space, self.costs, self.seed)
+        self._steps.append(f"chose {kind.__name__.lower()}, because {why}")
         reason = yield from self._through(strategy)
         self.explanation = f"Chose {kind.__name__.lower()}, because {why}. {strategy.explanation}".strip()
         return reason
+
+    def progress(self) -> str:
+        """How far the search came, and by what steps."""
+        done = "; ".join(self._steps)
+        return f"So far: {done}. {super().progress()}" if done else super().progress()
 
     def _through(self, strategy: Sequential) -> Search:
         strategy.baseline, strategy.rivals = self.baseline, self.rivals

@@ -43,6 +43,7 @@ class Exhaustive(Sequential):
             if plan not in known:
                 count += 1
                 yield Proposal(plan, note=f"plan {count} of {left}")
+        self.explanation = f"Tried each of the {count} plans, so that none in the space is better."
         return f"all {count} plans of the space were tried"
 
     def _plans(self) -> Iterator[Plan]:

@@ -75,7 +75,7 @@ class ModelSearch(PointSearch):
         first = next((p for p in uniform if not any(p.choices.values())), None)
         whole = first.trial.divergence if first is not None else None
         known = [v for v in self.sensitivities.values() if math.isfinite(v)]
-        if not known or not whole:
+        if not known or not whole or not math.isfinite(whole):
             return
         usual = float(np.median(known))
         share = np.array([max(self.sensitivities.get(u, usual), 0.0) for u in layout.ids])
@@ -84,7 +84,7 @@ class ModelSearch(PointSearch):
             positions = layout.encode(point.choices).positions
             changed = (positions != layout.offsets[:-1]) & layout.quantized[positions]
             moved = float(share[changed].sum())
-            if point.trial.divergence is None or moved <= 0:
+            if point.trial.divergence is None or not math.isfinite(point.trial.divergence) or moved <= 0:
                 continue
             rest = float(share[layout.quantized[positions] & ~changed].sum())
             factor = float(np.clip((point.trial.divergence - rest) / moved, 1 / _FACTOR, _FACTOR))
@@ -123,9 +123,8 @@ class ModelSearch(PointSearch):
         """The divergence up to which the limit seems to hold; positive."""
         if model.limit > 0:
             return model.limit
-        seen = [t for t in self.told_trials.values() if t.divergence]
-        kept = [t.divergence or 0.0 for t in seen if t.met]
-        return max(kept, default=0.25 * min((t.divergence or 0.0 for t in seen), default=0.0))
+        seen = [(d, t.met) for t in self.told_trials.values() if (d := t.divergence) and math.isfinite(d)]
+        return max((d for d, met in seen if met), default=0.25 * min((d for d, _ in seen), default=0.0))
 
     def isolate(self, point: Point) -> Steps[None]:
         """Find by halving a unit that breaks a plan, and forbid its mode there.

@@ -33,6 +33,7 @@ class Random(Sequential):
             seen.add(plan.digest)
             yield Proposal(plan, note="random draw" if len(seen) > first else "fully quantized")
             plan = self._draw(seen)
+        self.explanation = "Drew plans uniformly at random, each at most once: a yardstick for other searches."
         return f"all {len(seen)} plans of the space were drawn"
 
     def _draw(self, seen: set[str]) -> Plan | None:

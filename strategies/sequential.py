@@ -47,7 +47,9 @@ class Sequential(ABC):
         self.seed = seed
         self.baseline: Trial | None = None
         self.rivals: list[Trial] = []
-        self.explanation = ""
+        self._explanation = ""
+        self._answered = 0
+        self._fastest: Trial | None = None
         self._search: Search | None = None
         self._open: Proposal | Inquiry | None = None
         self._next: Proposal | Inquiry | Done | None = None
@@ -55,6 +57,24 @@ class Sequential(ABC):
     @abstractmethod
     def search(self) -> Search:
         """The whole search. Must be deterministic given space, costs, seed and what is received."""
+
+    @property
+    def explanation(self) -> str:
+        """What the search did, in its own words; while it has none, how far it came."""
+        return self._explanation or self.progress()
+
+    @explanation.setter
+    def explanation(self, words: str) -> None:
+        self._explanation = words
+
+    def progress(self) -> str:
+        """How far the search came: what the report says where a budget ended it."""
+        count = f"{self._answered} plan{'' if self._answered == 1 else 's'} tried"
+        if self._fastest is None:
+            return f"{count}; none of them keeps the limit."
+        note = f" ({self._fastest.proposal.note})" if self._fastest.proposal.note else ""
+        cost = f"{self._fastest.objective:.2f} of fp32's cost"
+        return f"{count}; the best that keeps the limit{note} takes {cost}."
 
     def known_plans(self) -> frozenset[Plan]:
         """Plans of the space that need no trial: fp32, and the rivals that were told."""
@@ -85,7 +105,14 @@ class Sequential(ABC):
                 self.rivals.append(news)
         elif isinstance(self._open, Proposal) and news.plan == self._open.plan:
             self._open = None
+            self._note(news)
             self._next = self._advance(news)
+
+    def _note(self, trial: Trial) -> None:
+        self._answered += 1
+        least = self._fastest.objective if self._fastest is not None else None
+        if trial.accepted and trial.objective is not None and (least is None or trial.objective < least):
+            self._fastest = trial
 
     def _advance(self, news: Trial | Findings | None) -> Proposal | Inquiry | Done:
         assert self._search is not None

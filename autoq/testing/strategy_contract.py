@@ -205,6 +205,19 @@ class StrategyContract:
         assert isinstance(ended, Done)
         assert ended.reason
 
+    def test_explains_itself_at_any_time(self) -> None:
+        """A budget may end a search after any trial, and the report then says how far it came."""
+        model = toy_model()
+        strategy = self.make(model)
+        strategy.tell(toy_trial(model, 0, Proposal(FP32_PLAN)))
+        for number in range(1, 12):
+            while isinstance(asked := strategy.ask(), Inquiry):
+                strategy.tell(toy_findings(model, asked))
+            if not isinstance(asked, Proposal):
+                break
+            strategy.tell(toy_trial(model, number, asked))
+            assert getattr(strategy, "explanation", "told elsewhere")
+
     def test_finds_an_accepted_plan_with_some_findings(self) -> None:
         """Ops of which nothing was found cost speed or trials, not the result."""
         model = toy_model()
