@@ -15,6 +15,7 @@ from autoq.strategies.exhaustive import Exhaustive
 from autoq.strategies.ilp import Ilp
 from autoq.strategies.pareto import Pareto
 from autoq.strategies.points import Point
+from autoq.strategies.programme import Programme
 from autoq.strategies.refinement import Refinement
 from autoq.strategies.regions import Region, blocks, prefixes, suffixes
 from autoq.strategies.sequential import Search, Sequential, Steps, found, tried
@@ -120,10 +121,12 @@ class Auto(Ilp):
         return self._conclude(base, best)
 
     def _left_to_gain(self, best: Point) -> float:
-        """Share of the best cost that the fastest plan of all, whatever it loses, is predicted to save."""
+        """Share of the best cost that the fastest plan of all, whatever it loses and tried or not, would save."""
         model = self.model(best.recipes)
-        choices = self.fastest(model, model.cost, model.divergence, math.inf)
-        return 1 - model.predict(choices).cost / best.cost if choices is not None else 0.0
+        fastest = Programme(model.layout, model.cost, model.divergence, self.forbidden).solve(math.inf)
+        if fastest is None:
+            return 0.0
+        return 1 - model.predict(model.layout.choices(fastest.positions)).cost / best.cost
 
     def _measure(self, base: Point) -> Steps[None]:
         """Each op's own error, or what quantizing it alone does to the output, where the framework tells no errors."""
