@@ -20,7 +20,7 @@ from autoq.strategies.regression import Coefficients
 _CORE = 20
 """Units that a large programme decides by branch and bound, besides the fractional ones."""
 
-_NODES = 60
+_NODES = 30
 """Relaxations in a programme of no more units than that."""
 
 _FEW_NODES = 10
