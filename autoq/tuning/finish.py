@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from autoq.core.digest import digest_of
@@ -43,8 +43,7 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
             accepted = _fully_scored(session)
             measured = _corrected(session, _measured(session, _finalists(session, accepted)))
         except Stopped:
-            accepted = _accepted(session, decisive(session.ledger.finished))
-            measured = _stopped_finalists(session, accepted)
+            measured = _stopped_finalists(session)
             session.notes.append("stopped by the user: latencies are the quick ones of the search")
     best = _choose(session, measured)
     if best is None and measured:
@@ -161,15 +160,22 @@ def _corrected(session: Session, finalists: list[Trial]) -> list[Trial]:
 
 def _fully_scored(session: Session) -> list[Trial]:
     """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
+    scored: set[str] = set()
     while True:
-        finished = session.ledger.finished
-        accepted = _accepted(session, _of_search(finished))
-        settled = {t.plan.digest for t in finished if t.full or t.failure is not None}
-        waiting = [t for t in finished if t.met and not t.full and t.plan.digest not in settled]
-        promising = min((t for t in waiting if not (t.reference and t.accepted)), key=_objective_of, default=None)
+        finished = _of_search(session.ledger.finished, scored)
+        accepted = _accepted(session, finished)
+        promising = _most_promising(finished)
         if promising is None or not _may_be_chosen(session, promising, accepted):
             return accepted
         session.trial(Proposal(promising.plan, note=SCORED_IN_FULL, exact=True))
+        scored.add(promising.plan.digest)
+
+
+def _most_promising(finished: Sequence[Trial]) -> Trial | None:
+    """The best of those that keep the promise by some of the samples, and were not scored in full."""
+    settled = {t.plan.digest for t in finished if t.full or t.failure is not None}
+    waiting = [t for t in finished if t.met and not t.full and t.plan.digest not in settled]
+    return min((t for t in waiting if not (t.reference and t.accepted)), key=_objective_of, default=None)
 
 
 def _may_be_chosen(session: Session, trial: Trial, accepted: Sequence[Trial]) -> bool:
@@ -190,15 +196,21 @@ def _accepted(session: Session, trials: Sequence[Trial]) -> list[Trial]:
 
 
 def decisive(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials without those on a reference of whose plan the deployed form was tried, too: that one decides."""
+    """Of trials with one plan those that say most: as deployed before on a reference, in full before decided early."""
     deployed = {t.plan.digest for t in trials if t.proposal.deployed}
-    return [t for t in trials if t.proposal.deployed or t.plan.digest not in deployed]
+    final = [t for t in trials if t.proposal.deployed or t.plan.digest not in deployed]
+    exact = {t.plan.digest for t in final if t.proposal.exact}
+    return [t for t in final if t.proposal.exact or t.full or t.plan.digest not in exact]
 
 
-def _of_search(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials without finalists' own: a job that was killed among its finalists comes to the same ones again."""
+def _of_search(trials: Sequence[Trial], scored: Collection[str]) -> list[Trial]:
+    """The trials without those of finalists and of the front, but for the plans that were `scored` in full just now.
+
+    A job that was killed, stopped or finished comes to the same finalists again.
+    """
     references = {t.plan.digest for t in trials if t.reference and t.full}
-    return [t for t in trials if not t.proposal.deployed or t.plan.digest not in references]
+    searched = [t for t in trials if not t.proposal.exact or t.plan.digest in scored]
+    return [t for t in searched if not t.proposal.deployed or t.plan.digest not in references]
 
 
 def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
@@ -224,9 +236,16 @@ def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
     return sorted([*found, *[t for t in accepted if t.plan.is_rival][:RIVALS]], key=_objective_of)
 
 
-def _stopped_finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
-    """The best few as they are; of those scored on a reference only the best, which is compiled although stopped."""
+def _stopped_finalists(session: Session) -> list[Trial]:
+    """The best few as they are. Only the best is scored in full and compiled although stopped, if it was not yet."""
     with session.desk.undisturbed():
+        for left in reversed(range(FINALISTS + 1)):
+            known = decisive(session.ledger.finished)
+            accepted = _accepted(session, known)
+            best = _most_promising([t for t in known if t.full or t.failure is not None or t.accepted])
+            if not left or best is None or _objective_of(best) >= min(map(_objective_of, accepted), default=1.0):
+                break
+            session.trial(Proposal(best.plan, note=SCORED_IN_FULL, exact=True))
         first = _finalists(session, accepted[:1])
     return first + [t for t in accepted[1:FINALISTS] if not t.reference]
 

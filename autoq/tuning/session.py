@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -318,6 +318,20 @@ class Session:
             proposal = replace(proposal, deployed=True)
         finished = self.ledger.finished
         number, starts = self.ledger.start(proposal)
+        try:
+            trial, records = self._tried(proposal, number, starts, wanted, finished)
+        except Stopped:
+            self.ledger.discard(proposal)
+            raise
+        self.ledger.finish(trial, {Split.TUNE: records})
+        self.desk.keep_seconds()
+        self.desk.listener.trial(trial)
+        return trial
+
+    def _tried(
+        self, proposal: Proposal, number: int, starts: int, wanted: int, finished: Sequence[Trial]
+    ) -> tuple[Trial, Mapping[str, Records]]:
+        """What comes of a proposal that was started, and its records; what is known already is not measured again."""
         known = self.ledger.known(proposal.plan, deployed=proposal.deployed)
         latency = proposal.latency if known.latency is None and self._is_measured(proposal) else LatencyEffort.NONE
         reference = self.baseline_records[Split.TUNE]
@@ -330,29 +344,23 @@ class Session:
         elif known.samples >= wanted and latency is LatencyEffort.NONE and known.realized is not None:
             answer = Evaluated({}, {}, known.size_bytes or 0, known.realized, reference=known.reference)
         else:
+            rule = StoppingRule(self.judge.criteria, reference, self.hard, known.records) if stops else None
+            spare = stops and not self._estimator.deserves_measuring(proposal.plan, finished)
             start = min(known.samples, wanted)
-            try:
-                answer = self.desk.do(
-                    Evaluate(
-                        proposal.plan,
-                        Split.TUNE,
-                        start,
-                        wanted,
-                        latency,
-                        deployed=proposal.deployed,
-                        rule=StoppingRule(self.judge.criteria, reference, self.hard, known.records) if stops else None,
-                        spare_broken=stops and not self._estimator.deserves_measuring(proposal.plan, finished),
-                    )
+            answer = self.desk.do(
+                Evaluate(
+                    proposal.plan,
+                    Split.TUNE,
+                    start,
+                    wanted,
+                    latency,
+                    deployed=proposal.deployed,
+                    rule=rule,
+                    spare_broken=spare,
                 )
-            except Stopped:
-                self.ledger.discard(proposal)
-                raise
+            )
         begun = Trial(number, proposal, TrialState.RUNNING, latency=known.latency, divergence=known.divergence)
-        trial, records = self._judged(begun, answer, known.records, wanted, stops=stops)
-        self.ledger.finish(trial, {Split.TUNE: records})
-        self.desk.keep_seconds()
-        self.desk.listener.trial(trial)
-        return trial
+        return self._judged(begun, answer, known.records, wanted, stops=stops)
 
     def _is_measured(self, proposal: Proposal) -> bool:
         """Whether a trial's latency is measured; where that takes compiling it, most are estimated."""
