@@ -99,18 +99,18 @@ class Reference:
             done += batch.samples
             if done >= samples:
                 break
-        self._expected: Sequence[Expected] = kept
+        self.outputs: Sequence[Expected] = kept
 
     def divergence(self, predict: Callable[[Inputs], Outputs], batches: Iterable[Batch]) -> float | None:
         """Of a candidate on the same samples; `batches` are read as far as needed."""
         watched = self.watch(predict)
-        for _, batch in zip(self._expected, batches, strict=False):
+        for _, batch in zip(self.outputs, batches, strict=False):
             watched(batch.inputs)
         return watched.value
 
     def watch(self, predict: Callable[[Inputs], Outputs]) -> Watched:
         """A candidate that is compared on the way, while it is run on the same batches from the first one on."""
-        return Watched(predict, self._expected)
+        return Watched(predict, self.outputs)
 
 
 class Watched:

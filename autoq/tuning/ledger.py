@@ -98,6 +98,10 @@ class Ledger:
                 return stored
         return None
 
+    def own_fact(self, key: str) -> Any | None:
+        """What this very job measured under a name."""
+        return self._store.fact(self._job_id, key)
+
     def keep_fact(self, key: str, value: Any) -> None:
         """Write down what was measured."""
         self._store.set_fact(self._job_id, key, value)

@@ -19,7 +19,7 @@ def is_better(trial: Trial) -> bool:
 
 
 def recall(session: Session) -> list[Trial]:
-    """The fastest plans of earlier jobs that keep this job's promise; nothing is run for them.
+    """The best plans of earlier jobs, by this job's objective, that keep its promise; nothing is scored for them.
 
     They are no answers to a strategy, which finds its own way and gets the same measurements when it asks: they make
     sure that a job with another limit ends no worse than what is known.
@@ -30,7 +30,8 @@ def recall(session: Session) -> list[Trial]:
             continue
         if trial.latency is None or trial.latency.estimated:
             continue
-        known.append((trial.latency.ratio.value, trial))
+        objective = session.objective_of(trial, trial.latency)
+        known.append((trial.latency.ratio.value if objective is None else objective, trial))
     recalled: list[Trial] = []
     for _, trial in sorted(known, key=lambda pair: pair[0]):
         if len(recalled) == _MOST:

@@ -24,7 +24,7 @@ from autoq.evaluation.metrics import Metric
 from autoq.evaluation.metrics.base import Floats
 from autoq.evaluation.postprocess import Postprocess
 from autoq.evaluation.scoring import score_batches
-from autoq.evaluation.sequential.decision import SequentialDecider
+from autoq.evaluation.sequential.decision import SequentialDecider, are_bounded_means
 from autoq.tuning.watch import Watch
 
 COMPARED = 32
@@ -133,7 +133,7 @@ class DataScorer:
     @property
     def decides_early(self) -> bool:
         """Whether the first samples may tell of all: they come at random, and every metric is a bounded mean."""
-        return self.shuffled is not None and all(m.is_mean and m.bounds is not None for m in self.measures)
+        return self.shuffled is not None and are_bounded_means(self.measures)
 
     def score_with_margins(self, fp32: Candidate, progress: OnProgress) -> tuple[Mapping[str, Records], Floats | None]:
         """fp32's records of the whole tune split, and how sure it is of each sample; None where that cannot be told."""

@@ -293,8 +293,8 @@ class Session:
             Stopped: The user stopped it; what was measured so far is kept.
         """
         key = f"found:{inquiry.need}:{inquiry.plan.digest}"
-        stored = self.ledger.fact(key)
-        if stored is None:
+        stored = self.ledger.own_fact(key)
+        if stored is None:  # answers of other jobs, which may have had less time, are kept by content
             answer = self.desk.do(question(inquiry, self.space, self.costs, self.sensing_seconds))
             stored = answered(inquiry, answer).to_json()
             self.ledger.keep_fact(key, stored)

@@ -41,8 +41,12 @@ class Decision:
 def can_stop_early(criteria: Sequence[Criterion], metrics: Sequence[Metric]) -> bool:
     """Whether an evaluation may end before its last sample: every metric is a mean of scores of a known range."""
     measured = {m.name for m in metrics}
-    bounded = all(m.is_mean and m.bounds is not None and 0 < m.bounds[1] - m.bounds[0] < math.inf for m in metrics)
-    return bool(criteria) and bounded and all(c.metric in measured for c in criteria)
+    return bool(criteria) and are_bounded_means(metrics) and all(c.metric in measured for c in criteria)
+
+
+def are_bounded_means(metrics: Sequence[Metric]) -> bool:
+    """Whether every metric is a mean of scores of a known range."""
+    return all(m.is_mean and m.bounds is not None and 0 < m.bounds[1] - m.bounds[0] < math.inf for m in metrics)
 
 
 class SequentialDecider:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import toy_job
-from toy_tuner import tune
+from toy_tuner import make_tuner, tune
 
 from autoq.core.objective import Quantity
+from autoq.store.repository import Store
 from autoq.testing.toy import ToyModel, ToyOp
+from autoq.tuning.front import ratios_of
 
 BOTH = {"latency": 1, "size": 1}
 
@@ -51,3 +53,23 @@ def test_what_is_handed_over_lies_on_it(outcome):
 
 def test_one_objective_has_no_front(tmp_path):
     assert tune(toy_job.write_job(tmp_path, toy_job.toy_chain())).front == ()
+
+
+def test_memory_is_compared_with_that_of_fp32(tmp_path):
+    job = toy_job.write_job(
+        tmp_path, conflicting(), tuning__objectives={"latency": 1, "memory": 1}, tuning__exit_policy={"max_trials": 2}
+    )
+    outcome = tune(job)
+    ratios = ratios_of(outcome.trials[1], outcome.objective.quantities, outcome.baseline)
+    assert dict(ratios)[Quantity.MEMORY] > 0
+
+
+def test_a_job_that_was_killed_in_the_front_comes_to_the_same_finalists(tmp_path):
+    job = toy_job.write_job(tmp_path, conflicting(), tuning__strategy="pareto", tuning__objectives=BOTH)
+    with Store.open(job.resolve("workspace")) as store:
+        job_id = store.create_job("toy", "digest", {}).id
+        first = make_tuner(job, store, job_id).run()
+        again = make_tuner(job, store, job_id).run()
+    assert again.full_latencies == first.full_latencies
+    assert (again.best.number, again.best.scores) == (first.best.number, first.best.scores)
+    assert len(again.trials) == len(first.trials)

@@ -121,6 +121,25 @@ def test_stop_hands_over_the_best_so_far_and_resume_goes_on(tmp_path):
     assert resumed.best.plan == whole.best.plan
 
 
+def test_stop_hands_over_what_was_decided_early_scored_in_full(tmp_path):
+    model = toy_job.toy_chain((3.0, 0.0, 0.0, 0.0))
+    job = toy_job.write_job(tmp_path, model, tuning__accuracy_criterion={"relative": 0.3})
+    listener = StopsAfter(3)
+    with Store.open(job.resolve("workspace")) as store:
+        listener.tuner = make_tuner(job, store, store.create_job("toy", "digest", {}).id, listener)
+        stopped = listener.tuner.run()
+    assert stopped.trials[2].decided
+    assert stopped.best.full
+    assert stopped.best.plan == stopped.trials[2].plan
+
+
+def test_measurements_on_few_samples_tell_the_divergence_whatever_the_batch_size(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.3, 0.2)), tuning__strategy={"name": "mse_v2"})
+    screened = [t for t in tune(job).trials if t.proposal.samples == 32]
+    assert screened
+    assert all(t.divergence is not None for t in screened)
+
+
 def test_stop_before_the_baseline_says_so(tmp_path):
     job = toy_job.write_job(tmp_path, toy_job.toy_chain())
     with Store.open(job.resolve("workspace")) as store:

@@ -76,3 +76,11 @@ def test_a_candidate_is_run_no_further_than_needed():
 
     assert reference.divergence(predict, batches()) == 1.0
     assert len(seen) == 1
+
+
+def test_an_evaluation_that_ends_within_a_batch_is_compared_as_far_as_it_went():
+    whole, half = (Batch(np.arange(n, dtype=np.float32).reshape(n, 1), None, n) for n in (4, 2))
+    reference = Reference(lambda x: {"y": np.asarray(x) + 1, "all": np.ones(3)}, [whole], 4)
+    watched = reference.watch(lambda x: {"y": 2 * (np.asarray(x) + 1), "all": np.ones(3)})
+    watched(half.inputs)
+    assert watched.value == pytest.approx(0.5)  # the mean of 1 and 0
