@@ -135,7 +135,7 @@ def print_document(document: ReportDocument) -> None:
         console.print(document.explanation, highlight=False, markup=False)
     effort = scoring_effort(document.trials, document.samples.get("tune", 0))
     if effort is not None:
-        console.print(f"scoring stopped early: {effort}", highlight=False, markup=False)
+        console.print(f"samples scored: {effort}", highlight=False, markup=False)
     _print_obstacles(document)
     for line in hindrance.ties(document):
         console.print(line, highlight=False, markup=False)

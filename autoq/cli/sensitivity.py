@@ -25,6 +25,8 @@ from autoq.report.text import milliseconds, number, percent
 _STEPS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 20
+_WIDE = 120
+"""Columns from which on an op's type and place and the bars are shown; below them the names would have no room."""
 
 
 def show_sensitivity(
@@ -106,21 +108,23 @@ def _print(found: Sensitivities, rows: Sequence[UnitEffect], count: int) -> None
     console.print(f"{name}: {MEANING[found.need]}", highlight=False, markup=False)
     console.print()
     worst = max((e.value for e in found.measured if e.value is not None and math.isfinite(e.value)), default=0.0)
+    wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("op", overflow="fold")
-    table.add_column("type")
-    table.add_column("place", justify="right")
+    table.add_column("op", overflow="fold", min_width=16)
+    if wide:
+        table.add_column("type")
+        table.add_column("place", justify="right")
     table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    if wide:
+        table.add_column("", no_wrap=True)
     for heading in ("saves", "of all saved", "per ms saved"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in rows:
         table.add_row(
             Text(e.unit),
-            Text(e.type),
-            str(e.place),
+            *([Text(e.type), str(e.place)] if wide else []),
             number(e.value),
-            Text(bar(e.value, worst), style="red"),
+            *([Text(bar(e.value, worst), style="red")] if wide else []),
             milliseconds(e.saved) if e.saved is None or e.saved >= 0 else f"costs {milliseconds(-e.saved)}",
             percent(found.share_saved(e)),
             number(e.per_millisecond),

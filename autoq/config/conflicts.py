@@ -24,6 +24,9 @@ MODES: Mapping[str, tuple[Mode, ...]] = {
 _FLOAT = {DType.FP32, DType.BF16, DType.FP16}
 _FLOAT_MODES = {Mode.FP32, Mode.BF16, Mode.FP16}
 
+_COUNTS = {"int", "int | None"}
+"""Types of options that count something: samples, trials, plans."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -130,8 +133,16 @@ def _tuning(job: Job) -> Iterator[Conflict]:
         yield Conflict(("tuning", "objective"), "both objective and objectives are given", "keep one of them")
     options = tuning.strategy.options
     if options:
-        known = _option_names(tuning.strategy.name)
-        for key in options:
+        known = _option_types(tuning.strategy.name)
+        for key, value in options.items():
+            wanted = (known or {}).get(key, "")
+            # A truth value is a whole number to Python, not to the reader of a job.
+            if wanted in _COUNTS and (type(value) is not int or value < 0) and not (value is None and "None" in wanted):
+                yield Conflict(
+                    ("tuning", "strategy", key),
+                    f"tuning.strategy.{key} must be a whole number, 0 or more, not {value!r}",
+                    "docs/search.md lists the options of every strategy",
+                )
             if known is not None and key not in known:
                 yield Conflict(
                     ("tuning", "strategy", key),
@@ -141,12 +152,16 @@ def _tuning(job: Job) -> Iterator[Conflict]:
                 )
 
 
-def _option_names(strategy: str) -> list[str] | None:
-    """The options a strategy takes; None when it takes any."""
+def _option_types(strategy: str) -> dict[str, str] | None:
+    """The options a strategy takes, with their types as written; None when it takes any."""
     parameters = inspect.signature(strategy_factory(strategy)).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return [p.name for p in parameters if p.name not in ("space", "costs", "seed")]
+    options = [p for p in parameters if p.name not in ("space", "costs", "seed")]
+    return {
+        p.name: p.annotation if isinstance(p.annotation, str) else inspect.formatannotation(p.annotation)
+        for p in options
+    }
 
 
 def _deployment(job: Job) -> Iterator[Conflict]:

@@ -191,7 +191,7 @@ class PerformanceSection(Section):
     iterations: int = Field(
         100,
         ge=5,
-        description="Interleaved rounds of a full measurement; more, up to 30 seconds, until its interval settles.",
+        description="Interleaved rounds of a full measurement; more, up to 10 seconds, until intervals settle.",
     )
     batch_size: int | None = Field(None, ge=1, description="Samples per run; the evaluation's batch size by default.")
     cores_per_instance: int | None = Field(1, ge=1, description="Threads of one instance; null for the runtime's own.")

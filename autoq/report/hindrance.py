@@ -51,11 +51,15 @@ def blockers(document: ReportDocument) -> list[BlockerRow]:
 
 
 def ties(document: ReportDocument) -> list[str]:
-    """Finalists whose latencies cannot be told apart."""
+    """Finalists whose latencies cannot be told apart from the chosen one's; all that tie, where none was chosen."""
+    chosen = document.best.number if document.best is not None else None
+    rivals = sorted({n for tie in document.ties if chosen in tie for n in tie} - {chosen})
+    if chosen is None or not rivals:
+        return [f"Trials {join(str(n) for n in t)} tie: their latencies cannot be told apart." for t in document.ties]
+    names = join(str(n) for n in rivals)
     return [
-        f"Trials {join(str(n) for n in tie)} tie: their latencies cannot be told apart, so among them the smaller loss "
-        "decides."
-        for tie in document.ties
+        f"Trial {chosen}, the chosen one, ties with {names}: their latencies cannot be told apart. Of those that tie, "
+        "and are faster than fp32 beyond doubt, the one that loses least is chosen."
     ]
 
 

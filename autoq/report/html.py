@@ -76,6 +76,7 @@ def render(document: ReportDocument) -> str:
             rivals=rival_rows(document),
             floats=len(rivals_of(document.trials)),
             effort=scoring_effort(document.trials, document.samples.get("tune", 0)),
+            decided=any(t.decided for t in document.trials),
             estimated=any(t.latency is not None and t.latency.estimated for t in document.trials),
             on_reference=any(t.reference for t in document.trials),
             speed_bars=side_by_side.speed_bars(document),

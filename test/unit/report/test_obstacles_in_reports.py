@@ -69,7 +69,14 @@ def test_a_move_of_several_ops_names_the_first_and_the_last(maker):
     assert row.evidence == "moved to float: 8.00 % won (trial 1 to 2); float in the nearest plan"
 
 
+def test_what_ties_with_the_chosen_plan_is_told_in_one_sentence(maker):
+    chosen = maker.document().best.number
+    told = hindrance.ties(maker.document(ties=[(chosen, 101), (100, chosen), (100, 101)]))
+    assert len(told) == 1
+    assert told[0].startswith(f"Trial {chosen}, the chosen one, ties with 100 and 101:")
+
+
 def test_latencies_that_cannot_be_told_apart_are_called_ties(maker):
     document = maker.document(ties=[(10, 11)])
-    assert "Trials 10 and 11 tie" in render(document)
+    assert "Trial 11, the chosen one, ties with 10" in render(document)
     assert ReportDocument.from_json(json.loads(json.dumps(document.to_json()))).ties == ((10, 11),)
