@@ -149,6 +149,8 @@ def _scores_again(
         count = description.samples.get(split, 0)
         if not count or not then:
             continue
+        if split is Split.HELD_OUT and bundle.best is None:
+            continue  # those are the scores of the attempt, and not of what was handed over
         base = _records(runner, FP32_PLAN, split, count)
         now = judge.scores(_records(runner, bundle.plan, split, count) if bundle.plan != FP32_PLAN else base, base)
         if split is Split.TUNE:
