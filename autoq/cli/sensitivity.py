@@ -122,7 +122,7 @@ def _print(found: Sensitivities, rows: Sequence[UnitEffect], count: int) -> None
     for e in rows:
         table.add_row(
             Text(e.unit),
-            *([Text(e.type), str(e.place)] if wide else []),
+            *([Text(e.type), Text(str(e.place))] if wide else []),
             number(e.value),
             *([Text(bar(e.value, worst), style="red")] if wide else []),
             milliseconds(e.saved) if e.saved is None or e.saved >= 0 else f"costs {milliseconds(-e.saved)}",
