@@ -13,6 +13,7 @@ from autoq.core.trial import Trial, TrialState
 from autoq.strategies.basic import Basic
 from autoq.strategies.exhaustive import Exhaustive
 from autoq.strategies.ilp import Ilp
+from autoq.strategies.model_search import usable
 from autoq.strategies.pareto import Pareto
 from autoq.strategies.points import Point
 from autoq.strategies.programme import Programme
@@ -132,8 +133,8 @@ class Auto(Ilp):
         """Each op's own error, or what quantizing it alone does to the output, where the framework tells no errors."""
         for need in (Need.LOCAL_ERROR, Need.SENSITIVITY):
             findings = yield from found(need, self.space.plan(base.choices))
-            if findings.values:
-                self.sensitivities = findings.values
+            self.sensitivities = usable(findings.values)
+            if self.sensitivities:
                 self._steps.append(f"the {need.replace('_', ' ')} of {len(findings.values)} ops was measured")
                 break
         self._models.clear()

@@ -26,6 +26,24 @@ _FACTOR = 50.0
 """By how much precisions may differ in what they lose, at most."""
 
 
+_MOST = 1e6
+_BROKEN = 10.0
+"""Sensitivity of a unit whose output is infinitely far off, in that of the worst other one."""
+
+
+def usable(findings: Mapping[str, float]) -> dict[str, float]:
+    """Findings as numbers that models can add and square.
+
+    What is not a number is left out, the rest brought into range. Nothing where all are zero: that would be no order,
+    and a certainty that no trial could correct.
+    """
+    if not any(v > 0 for v in findings.values()):
+        return {}
+    worst = max((v for v in findings.values() if math.isfinite(v)), default=1.0)
+    most = min(max(_BROKEN * worst, 0.0), _MOST)
+    return {u: min(max(v, 0.0), most if math.isinf(v) else _MOST) for u, v in findings.items() if not math.isnan(v)}
+
+
 class ModelSearch(PointSearch):
     """A search from point to point that learns what units and boundaries cost and lose.
 
@@ -63,8 +81,8 @@ class ModelSearch(PointSearch):
     def ask_sensitivities(self) -> Steps[None]:
         """Ask for the sensitivity of every unit, kept in `sensitivities`; or why there is none, in `unasked`."""
         findings = yield from found(Need.SENSITIVITY, self.space.full_plan())
-        self.sensitivities = findings.values
-        self.unasked = findings.reason if not findings.values else ""
+        self.sensitivities = usable(findings.values)
+        self.unasked = "" if self.sensitivities else findings.reason or "none is above zero"
 
     def learn_factors(self) -> None:
         """From the uniform plans tried so far, how much more or less each precision loses than a unit's first one.

@@ -23,7 +23,7 @@ _CORE = 20
 _NODES = 30
 """Relaxations in a programme of no more units than that."""
 
-_FEW_NODES = 10
+_FEW_NODES = 4
 """Relaxations over the core of a larger one, where what is left to gain is far below what the model is wrong by."""
 
 

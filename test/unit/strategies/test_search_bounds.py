@@ -13,6 +13,7 @@ from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.strategies import branch_and_bound
 from autoq.strategies.branch_and_bound import Problem, branch, relax
+from autoq.strategies.model_search import usable
 from autoq.testing.strategy_contract import toy_findings, toy_model, toy_trial
 from autoq.testing.toy import ToyAdaptor
 
@@ -32,8 +33,18 @@ def test_branch_and_bound_gives_up_where_relaxations_fit_and_no_choice_does(monk
         return relax(*given)
 
     monkeypatch.setattr(branch_and_bound, "relax", counted)
-    assert branch(problem, 1.0, tried, 5) is None
-    assert 5 < solved <= 20
+    assert branch(problem, 1.0, tried, 2) is None
+    assert 2 < solved <= 20
+
+
+def test_findings_that_no_model_could_square_are_brought_into_range() -> None:
+    found = usable({"broken": math.inf, "unknown": math.nan, "huge": 1e300, "odd": -1.0, "usual": 0.5})
+    assert found == {"broken": 1e6, "huge": 1e6, "odd": 0.0, "usual": 0.5}
+    assert usable({"broken": math.inf, "usual": 0.5}) == {"broken": 5.0, "usual": 0.5}
+
+
+def test_findings_of_nothing_but_zero_say_nothing() -> None:
+    assert usable({"a": 0.0, "b": -1.0, "c": math.nan}) == {}
 
 
 @pytest.mark.parametrize("name", ["auto", "basic", "bayesian", "ilp", "mse", "mse_v2", "conservative"])
