@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import toy_job
 from toy_tuner import tune
 
@@ -11,6 +12,7 @@ from autoq.core.task import Evaluate, Split
 from autoq.store.repository import Store
 from autoq.testing.toy import INT8
 from autoq.tuning.assemble import workbench_of
+from autoq.tuning.in_process import TaskCancelled
 
 
 def baseline_of(job):
@@ -71,3 +73,20 @@ def test_a_resumed_job_pairs_as_before(tmp_path):
     with Store.open(job.resolve("workspace")) as store:
         found = store.fact(first.job_id, "hard samples")
     assert found == 30
+
+
+def test_an_order_that_was_abandoned_on_the_way_is_found_by_whatever_is_scored_next(tmp_path):
+    job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.5,)))
+    plan = Plan({"op0": INT8})
+    expected = evaluated(workbench_of(job), plan)
+    (kept,) = (tmp_path / "workspace" / "cache").glob("order-*.npz")
+    kept.unlink()
+
+    def abandon(progress):
+        if progress.done:
+            raise TaskCancelled
+
+    bench = workbench_of(job)
+    with pytest.raises(TaskCancelled):
+        bench.handle(Evaluate(plan, Split.TUNE, 0, 120), abandon)
+    np.testing.assert_array_equal(evaluated(bench, plan), expected)
