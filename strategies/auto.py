@@ -116,7 +116,7 @@ class Auto(Ilp):
         best = yield from refinement.of(base.recipes, best, _GAIN)
         self._steps.append(f"{refinement.tried} trials followed expected improvement")
         best = yield from self.optimize(base, best)
-        self._steps.append(f"{self._solved} integer programmes chose precisions on what was measured")
+        self._steps.append("integer programmes chose precisions on what was measured")
         if best is None:
             best = yield from self._greedily()
         return self._conclude(base, best)
@@ -199,7 +199,10 @@ class Auto(Ilp):
             return "nothing that is left is worth a trial"
         floats = sum(self.is_float(best, u.id) for u in self.quantized)
         kept = f"{floats} of {len(self.quantized)} ops stay in float" if floats else "everything is quantized"
-        self.explanation = f"What was done: {did}. In the best plan {kept}, at {best.cost:.2f} of fp32's cost."
+        self.explanation = (
+            f"What was done: {did}. In the fastest plan by the search's own short measurements {kept}, "
+            f"at {best.cost:.2f} of fp32's cost."
+        )
         return "no plan is expected to improve on the best by enough to be worth a trial"
 
 

@@ -132,7 +132,22 @@ def front_of(session: Session) -> tuple[FrontPoint, ...]:
             except Stopped:
                 session.notes.append("stopped by the user: not all plans of the front were scored in full")
                 break
-        return tuple(p for p, t in zip(points, reached, strict=True) if _is_final(t))[:MOST_ON_FRONT]
+        verified = [t for t in reached if _is_final(t)][:MOST_ON_FRONT]
+        try:
+            timed = _timed_together(session, verified)
+        except Stopped:
+            session.notes.append("stopped by the user: the latencies of the front are the quick ones of the search")
+            timed = verified
+        return front(timed, quantities, session.baseline)
+
+
+def _timed_together(session: Session, trials: list[Trial]) -> list[Trial]:
+    """With careful latencies, as those of the finalists are; a finalist keeps the one it was chosen by."""
+    chosen_by, ties = dict(session.latencies), session.ties
+    measured = _measured(session, trials) if set(t.plan.digest for t in trials) - set(chosen_by) else trials
+    session.latencies.update(chosen_by)
+    session.ties = ties
+    return [t.with_(latency=session.latencies.get(t.plan.digest, t.latency)) for t in measured]
 
 
 def _is_final(trial: Trial) -> bool:
