@@ -1,11 +1,14 @@
-"""How the search's own work grows with the number of ops: capabilities, space, and one ask.
+"""How the search's own work grows with the number of ops: capabilities, space, and what a strategy takes for a trial.
 
-``python -m benchmarks.scaling``: ONNX models of 100 to 5,000 ops (the capability table is the adaptor's own),
-and every strategy's ask on the space that follows.
+``python -m benchmarks.scaling [--strategies auto ilp]``: ONNX models of 100 to 5,000 ops (the capability table is the
+adaptor's own); and every strategy on the synthetic problem of `benchmarks.search_toy` with 300 and 5,000 ops. A trial
+costs a strategy what it does from the answer to one proposal to the next one, answers to its inquiries included. Times
+of strategies are those of the processor, so that other programs do not count.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -16,14 +19,19 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from autoq.core.adaptor import ModelSource
-from autoq.core.inquiry import Findings, Inquiry
+from autoq.core.inquiry import Inquiry
 from autoq.core.plan import FP32_PLAN, Proposal
 from autoq.core.registry import STRATEGIES, make_adaptor, strategy_factory
 from autoq.core.space import Space
-from autoq.core.strategy import Costs
-from autoq.testing.strategy_contract import toy_trial
-from autoq.testing.toy import ToyModel, ToyOp
+from autoq.testing.strategy_contract import toy_findings, toy_trial
 from benchmarks.common import Cell, print_table, write_results
+from benchmarks.search_toy import World, generate
+
+OPS = {300: 0.05, 5000: 1.0}
+"""Ops, and the seconds that a trial may cost a strategy."""
+
+_TRIALS = 40
+_SAMPLES = 1000
 
 
 def chain(ops: int, path: Path) -> None:
@@ -44,60 +52,79 @@ def chain(ops: int, path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def asks(name: str, space: Space, count: int) -> list[float]:
-    """Seconds of each ask and tell, inquiries not counted, against a toy world in which every tenth op is too noisy."""
-    model = ToyModel(tuple(ToyOp(op.id, noise=0.05 * (i % 10 == 0)) for i, u in enumerate(space.units) for op in u.ops))
-    costs = Costs({o.id: 0.002 for o in model.ops}, {o.id: 0.001 for o in model.ops}, 1000, 0.01)
-    strategy = strategy_factory(name)(space, costs, 0)
-    strategy.tell(toy_trial(model, 0, Proposal(FP32_PLAN)))
-    noises = {op.id: op.noise for op in model.ops}
-    sensitivities = {u.id: sum(noises[op.id] for op in u.ops) for u in space.units}
-    found: list[float] = []
-    while len(found) < count:
-        started = time.perf_counter()
+def overhead(name: str, world: World, trials: int) -> list[float]:
+    """Seconds that a strategy itself takes for each trial."""
+    strategy = strategy_factory(name)(world.space, world.costs, 0)
+    strategy.tell(toy_trial(world.model, 0, Proposal(FP32_PLAN), _SAMPLES))
+    found, spent = [], 0.0
+    while len(found) < trials:
+        started = time.process_time()
         asked = strategy.ask()
-        spent = time.perf_counter() - started
-        if isinstance(asked, Inquiry):
-            strategy.tell(Findings(asked, sensitivities))
-            continue
-        if not isinstance(asked, Proposal):
+        spent += time.process_time() - started
+        if not isinstance(asked, Proposal | Inquiry):
             break
-        trial = toy_trial(model, len(found) + 1, asked, 1000)
-        started = time.perf_counter()
-        strategy.tell(trial)
-        found.append(spent + time.perf_counter() - started)
+        if isinstance(asked, Proposal):
+            found.append(spent)
+            spent = 0.0
+        news = (
+            toy_findings(world.model, asked)
+            if isinstance(asked, Inquiry)
+            else toy_trial(world.model, len(found), asked, _SAMPLES)
+        )
+        started = time.process_time()
+        strategy.tell(news)
+        spent += time.process_time() - started
     return found
+
+
+def adaptor_row(ops: int) -> dict[str, Cell]:
+    """What the adaptor and the space take for a chain."""
+    adaptor = make_adaptor("onnxrt_qdq")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chain.onnx"
+        chain(ops, path)
+        started = time.perf_counter()
+        model = adaptor.load(ModelSource(str(path)))
+        loaded = time.perf_counter()
+        table = adaptor.capabilities(model)
+        listed = time.perf_counter()
+        Space.of(table)
+        narrowed = time.perf_counter()
+    return {
+        "ops": len(table),
+        "load s": loaded - started,
+        "capabilities s": listed - loaded,
+        "space s": narrowed - listed,
+    }
+
+
+def strategy_row(name: str) -> dict[str, Cell]:
+    """What a strategy takes for a trial."""
+    row: dict[str, Cell] = {"strategy": name}
+    for ops, allowed in OPS.items():
+        times = overhead(name, generate(ops, 0), _TRIALS)
+        row[f"{ops} ops: trials"] = len(times)
+        row[f"{ops}: median ms"] = 1e3 * statistics.median(times) if times else None
+        row[f"{ops}: mean ms"] = 1e3 * statistics.mean(times) if times else None
+        row[f"{ops}: slowest ms"] = 1e3 * max(times) if times else None
+        row[f"{ops}: over {1e3 * allowed:g} ms"] = sum(t > allowed for t in times)
+    return row
 
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description="Growth with the number of ops.")
+    known = [name for name in STRATEGIES if name != "exhaustive"]
+    parser.add_argument("--strategies", nargs="*", default=known, choices=known, help="which; all by default")
+    given = parser.parse_args()
+    adaptor = [adaptor_row(ops) for ops in (100, 1000, 5000)]
+    print_table("Growth with the number of ops", adaptor)
     rows: list[dict[str, Cell]] = []
-    adaptor = make_adaptor("onnxrt_qdq")
-    for ops in (100, 1000, 5000):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "chain.onnx"
-            chain(ops, path)
-            started = time.perf_counter()
-            model = adaptor.load(ModelSource(str(path)))
-            loaded = time.perf_counter()
-            table = adaptor.capabilities(model)
-            listed = time.perf_counter()
-            space = Space.of(table)
-            narrowed = time.perf_counter()
-        line: dict[str, Cell] = {
-            "ops": len(table),
-            "load s": loaded - started,
-            "capabilities s": listed - loaded,
-            "space s": narrowed - listed,
-        }
-        for name in STRATEGIES:
-            if name != "exhaustive":
-                times = asks(name, space, 20)
-                line[f"{name}: ask + tell s, median"] = statistics.median(times)
-                line[f"{name}: slowest"] = max(times)
-        rows.append(line)
-    print_table("Growth with the number of ops", rows)
-    print(f"\n{write_results('scaling', rows)}")
+    for name in given.strategies:
+        rows.append(strategy_row(name))
+        print(rows[-1], flush=True)
+    print_table("What a strategy takes for a trial", rows)
+    print(f"\n{write_results('scaling', [*adaptor, *rows])}")
 
 
 if __name__ == "__main__":

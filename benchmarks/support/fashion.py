@@ -43,6 +43,7 @@ def job(
     *,
     metric: str = "top1",
     rules: Mapping[str, Any] | None = None,
+    tune: Path | None = None,
     **tuning: Any,
 ) -> Job:
     """A job for ONNX Runtime; calibrated on training pictures, without held-out data.
@@ -54,10 +55,11 @@ def job(
         workspace: Of the job.
         metric: ``top1``, or ``agreement`` with fp32.
         rules: Keys of the section ``quantization`` that narrow the space, or replace its approach.
+        tune: Pictures to tune on in place of the 10,000 of the test set.
         tuning: Further keys of the section ``tuning``.
     """
     data = pictures.main(side)
-    arrays: dict[str, Any] = {"path": str(data / "test.npz"), "inputs": ["image"]}
+    arrays: dict[str, Any] = {"path": str(tune or data / "test.npz"), "inputs": ["image"]}
     if metric != "agreement":
         arrays["labels"] = "label"
     return job_from_mapping(
