@@ -37,6 +37,11 @@ _GAIN = 0.004
 """Share of the cost that a trial must be expected to improve to be worth it."""
 
 _PATIENCE = 5
+"""Trials in a row that may bring nothing faster."""
+
+_SEEKING = 24
+"""Programmes in a row that may find nothing, while nothing is accepted."""
+
 _HOPE = 0.15
 """Probability of keeping the limit from which a region that was screened is worth a trial."""
 
@@ -50,7 +55,7 @@ _MISSES = 3
 class Auto(Ilp):
     """Finds out what kind of problem a model is, and gives it to what suits it.
 
-    * A space of a few plans is tried as a whole; several objectives are given to `Pareto`.
+    * A space of a few plans is tried as a whole, the likely ones first; several objectives are given to `Pareto`.
     * Uniform plans come first. If one keeps the limit, only its speed is left to improve.
     * Otherwise each op's own error is measured in one pass over some calibration samples, and regions in float
       (beginnings, ends, blocks) are screened by the divergence of the output on a few samples, which costs a fraction
@@ -74,9 +79,16 @@ class Auto(Ilp):
         self._memory = _Memory()
         self._steps: list[str] = []
 
+    @property
+    def patience(self) -> int:
+        """Longer while nothing is accepted: plans that are far off are given up after a few samples."""
+        found = any(t.accepted and t.objective is not None and t.objective < 1 for t in self.told_trials.values())
+        return self._patience if found else _SEEKING
+
     def search(self) -> Search:
         """The whole search; see the class."""
         if self.space.size <= _TINY:
+            yield from self._memory.over(self._led_by_the_model())  # what is likely comes first: a budget may end it
             return (yield from self._all_of("the space is so small that every plan of it was tried", Exhaustive))
         if len(self.costs.quantities) > 1:
             return (yield from self._all_of("several objectives were given, so the front was explored", Pareto))

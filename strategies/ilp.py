@@ -78,9 +78,14 @@ class Ilp(ModelSearch):
         super().__init__(space, costs, seed, screen=screen)
         if patience < 1:
             raise ConfigError(f"strategy.patience must be at least 1, not {patience}")
-        self.patience = patience
+        self._patience = patience
         self._solved = 0
         self._random = np.random.default_rng(seed)
+
+    @property
+    def patience(self) -> int:
+        """Programmes in a row that may bring no faster accepted plan."""
+        return self._patience
 
     def search(self) -> Search:
         """The whole search; see the class."""
