@@ -40,13 +40,12 @@ def choose_finalist(session: Session) -> tuple[Trial | None, Trial | None]:
     """The accepted trial to hand over; or None, and the attempt that came nearest to being one."""
     with session.desk.phase("finalists"):
         try:
-            accepted = _fully_scored(session)
-            measured = _corrected(session, _measured(session, _finalists(session, accepted)))
+            best, found = _settled(session)
         except Stopped:
-            measured = _stopped_finalists(session)
+            stopped = _stopped_finalists(session)
             session.notes.append("stopped by the user: latencies are the quick ones of the search")
-    best = _choose(session, measured)
-    if best is None and measured:
+            best, found = _choose(session, stopped), bool(stopped)
+    if best is None and found:
         session.notes.append(
             "plans that keep the promise were found, but none is better than fp32 beyond the uncertainty "
             "of the measurement: the answer is fp32"
@@ -144,7 +143,7 @@ def front_of(session: Session) -> tuple[FrontPoint, ...]:
 def _timed_together(session: Session, trials: list[Trial]) -> list[Trial]:
     """With careful latencies, as those of the finalists are; a finalist keeps the one it was chosen by."""
     chosen_by, ties = dict(session.latencies), session.ties
-    measured = _measured(session, trials) if set(t.plan.digest for t in trials) - set(chosen_by) else trials
+    measured = _measured(session, trials) if {t.plan.digest for t in trials} - set(chosen_by) else trials
     session.latencies.update(chosen_by)
     session.ties = ties
     return [t.with_(latency=session.latencies.get(t.plan.digest, t.latency)) for t in measured]
@@ -154,26 +153,56 @@ def _is_final(trial: Trial) -> bool:
     return trial.full and not trial.reference
 
 
-def _corrected(session: Session, finalists: list[Trial]) -> list[Trial]:
-    """The finalists with intervals that allow for choosing one of them; without those that fall by that."""
-    if len(finalists) < 2:
-        return finalists
-    judge, reference = session.judge.corrected(len(finalists)), session.baseline_records[Split.TUNE]
-    found = []
-    for trial in finalists:
-        records = session.ledger.known(trial.plan, deployed=trial.proposal.deployed).records
-        corrected = trial.with_(scores=judge.scores(records, reference)) if records else trial
-        if corrected.met:
-            found.append(corrected)
-        else:
+def _settled(session: Session) -> tuple[Trial | None, bool]:
+    """The plan to choose, scored in full; and whether any kept the promise.
+
+    The best few are timed side by side first: only what is chosen then needs a full evaluation. If it falls by that,
+    the next one is chosen.
+    """
+    fallen: set[str] = set()
+    found = False
+    while True:
+        accepted = [t for t in _judged_in_full(session) if t.plan.digest not in fallen]
+        finalists = _measured(session, _finalists(session, accepted))
+        found = found or bool(finalists)
+        left = list(finalists)
+        while (best := _choose(session, left)) is not None:
+            final = _in_full(session, best, len(finalists))
+            if final is not None:
+                return final, True
+            fallen.add(best.plan.digest)
+            left.remove(best)
+        if len(accepted) <= len(finalists) or not fallen & {t.plan.digest for t in finalists}:
+            return None, found
+
+
+def _in_full(session: Session, chosen: Trial, among: int) -> Trial | None:
+    """What was chosen, by all samples and with intervals that allow for choosing one of so many; None when it falls."""
+    full = chosen
+    if not chosen.full:
+        full = session.trial(Proposal(chosen.plan, note=SCORED_IN_FULL, deployed=chosen.proposal.deployed, exact=True))
+        renamed = {chosen.number: full.number}
+        session.ties = tuple((renamed.get(a, a), renamed.get(b, b)) for a, b in session.ties)
+        if not full.accepted:
             session.notes.append(
-                f"trial {trial.number} ({trial.proposal.note}) keeps the promise by its own interval, but not by one "
-                f"that allows for choosing among {len(finalists)} finalists"
+                f"trial {chosen.number} ({chosen.proposal.note}) was decided to keep the promise after "
+                f"{chosen.samples} samples, but does not keep it on all of them"
             )
-    return found
+            return None
+    records = session.ledger.known(full.plan, deployed=full.proposal.deployed).records
+    if among > 1 and records:
+        judge = session.judge.corrected(among)
+        full = full.with_(scores=judge.scores(records, session.baseline_records[Split.TUNE]))
+    if not full.met:
+        session.notes.append(
+            f"trial {full.number} ({full.proposal.note}) keeps the promise by its own interval, but not by one "
+            f"that allows for choosing among {among} finalists"
+        )
+        return None
+    return full.with_(latency=chosen.latency, objective=chosen.objective)
 
 
-def _fully_scored(session: Session) -> list[Trial]:
+def _judged_in_full(session: Session) -> list[Trial]:
     """Accepted trials by objective; screened ones that look better are scored on the whole split first."""
     scored: set[str] = set()
     while True:
@@ -187,10 +216,10 @@ def _fully_scored(session: Session) -> list[Trial]:
 
 
 def _most_promising(finished: Sequence[Trial]) -> Trial | None:
-    """The best of those that keep the promise by some of the samples, and were not scored in full."""
-    settled = {t.plan.digest for t in finished if t.full or t.failure is not None}
-    waiting = [t for t in finished if t.met and not t.full and t.plan.digest not in settled]
-    return min((t for t in waiting if not (t.reference and t.accepted)), key=_objective_of, default=None)
+    """The best of those that keep the promise by some of the samples, which decides nothing."""
+    settled = {t.plan.digest for t in finished if t.full or t.decided or t.failure is not None}
+    waiting = [t for t in finished if t.met and not t.accepted and t.plan.digest not in settled]
+    return min(waiting, key=_objective_of, default=None)
 
 
 def _may_be_chosen(session: Session, trial: Trial, accepted: Sequence[Trial]) -> bool:
@@ -204,8 +233,7 @@ def _may_be_chosen(session: Session, trial: Trial, accepted: Sequence[Trial]) ->
 
 def _accepted(session: Session, trials: Sequence[Trial]) -> list[Trial]:
     """Plans that keep the promise and are, or by the uncertainty of a quick measurement may be, better than fp32."""
-    # What is scored on a reference is scored again in full as deployed, and need not be in full on the reference.
-    scored = (t for t in trials if t.accepted and (t.full or t.reference) and not t.plan.is_baseline)
+    scored = (t for t in trials if t.accepted and not t.plan.is_baseline)
     better = (t for t in scored if _objective_interval(session, t).low < 1)
     return sorted({t.plan.digest: t for t in better}.values(), key=_objective_of)
 
@@ -254,13 +282,12 @@ def _finalists(session: Session, accepted: list[Trial]) -> list[Trial]:
 def _stopped_finalists(session: Session) -> list[Trial]:
     """The best few as they are. Only the best is scored in full and compiled although stopped, if it was not yet."""
     with session.desk.undisturbed():
-        for left in reversed(range(FINALISTS + 1)):
-            known = decisive(session.ledger.finished)
-            accepted = _accepted(session, known)
-            best = _most_promising([t for t in known if t.full or t.failure is not None or t.accepted])
-            if not left or best is None or _objective_of(best) >= min(map(_objective_of, accepted), default=1.0):
+        for _ in range(FINALISTS):
+            accepted = _accepted(session, decisive(session.ledger.finished))
+            if not accepted or accepted[0].full or accepted[0].reference:
                 break
-            session.trial(Proposal(best.plan, note=SCORED_IN_FULL, exact=True))
+            session.trial(Proposal(accepted[0].plan, note=SCORED_IN_FULL, exact=True))
+        accepted = [t for t in _accepted(session, decisive(session.ledger.finished)) if t.full or t.reference]
         first = _finalists(session, accepted[:1])
     return first + [t for t in accepted[1:FINALISTS] if not t.reference]
 
