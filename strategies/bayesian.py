@@ -7,17 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from autoq.core.capability import Recipe
 from autoq.core.errors import ConfigError
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial, TrialState
 from autoq.strategies.cut_points import RECIPES, CutPoints, ladder_of
-from autoq.strategies.layout import Indices, Layout
+from autoq.strategies.layout import Indices
 from autoq.strategies.model_search import ModelSearch
-from autoq.strategies.neighbours import Neighbourhood
-from autoq.strategies.points import Point
-from autoq.strategies.regions import blocks, by_type, halves, prefixes, suffixes
+from autoq.strategies.points import Point, rank, under
+from autoq.strategies.refinement import Refinement
 from autoq.strategies.sampler import Sampler, Values
 from autoq.strategies.sequential import Search, Steps
 from autoq.strategies.styles import uniform_plans
@@ -30,7 +28,6 @@ _AIMED = (1.0, 0.7, 1.3)
 
 _PREFIXES = (1 / 6, 1 / 3)
 _SUFFIX = 1 / 6
-_REGIONS = 64
 _STALE = 4
 """Suggestions of known plans in a row after which the cut points count as exhausted."""
 
@@ -75,8 +72,9 @@ class Bayesian(ModelSearch):
             raise ConfigError(f"strategy.cut_trials must be at least 0, not {cut_trials}")
         if patience < 1:
             raise ConfigError(f"strategy.patience must be at least 1, not {patience}")
-        self._cut_trials, self._patience = cut_trials, patience
-        self._cuts_tried = self._refinements = 0
+        self._cut_trials = cut_trials
+        self._cuts_tried = 0
+        self._refinement = Refinement(self, patience)
 
     def search(self) -> Search:
         """The whole search; see the class."""
@@ -88,14 +86,14 @@ class Bayesian(ModelSearch):
         best = yield from self._search_cuts(usable or uniform, best)
         after_cuts = best.cost if best is not None else None
         recipes = best.recipes if best is not None else ()
-        best = yield from self._refine(recipes, best)
+        best = yield from self._refinement.of(recipes, best)
         for other in self.space.recipe_sets:
             if best is None or other == best.recipes:
                 continue
-            point = yield from self.attempt(best.choices, f"the best so far{_under(other)}", other)
+            point = yield from self.attempt(best.choices, f"the best so far{under(other)}", other)
             faster = yield from self.confirm([point], best)
             if faster is not None:
-                best = yield from self._refine(other, faster)
+                best = yield from self._refinement.of(other, faster)
         return self._conclude(best, after_cuts)
 
     def _try_uniform(self) -> Steps[tuple[list[Point], Point | None]]:
@@ -137,7 +135,7 @@ class Bayesian(ModelSearch):
             stale = 0
             self._cuts_tried += 1
             choices = cuts.layout.choices(positions)
-            point = yield from self.attempt(choices, f"cut points {self._cuts_tried}{_under(recipes)}", recipes)
+            point = yield from self.attempt(choices, f"cut points {self._cuts_tried}{under(recipes)}", recipes)
             told.append((values, point.trial))
             sampler.tell(values, point.trial)
             if point.trial.state is not TrialState.COMPLETE:
@@ -169,46 +167,12 @@ class Bayesian(ModelSearch):
         """With the units in float that were found to break plans."""
         return np.where(self.forbidden[positions], cuts.levels[-1], positions)
 
-    # -- phase 2 -----------------------------------------------------------------------------------------------
-
-    def _refine(self, recipes: tuple[Recipe, ...], best: Point | None) -> Steps[Point | None]:
-        """Try the plan with the largest expected improvement, until none is worth a trial; the best accepted."""
-        model, idle = self.model(recipes), 0
-        regions = self._regions(model.layout)
-        while idle < self._patience and not self.too_many_culprits:
-            tried_here = self.points.get(recipes, {})
-            start = best or min(tried_here.values(), key=lambda p: rank(p.trial))
-            bar = best.cost if best is not None else 1.0
-            around = Neighbourhood(model, self.forbidden, regions)
-            origin = model.layout.encode(start.choices).positions
-            found = around.best(origin, bar, self.budget(model), set(tried_here))
-            if found is None or found.improvement < _GAIN * bar:
-                break
-            self._refinements += 1
-            note = f"refinement {self._refinements}: {int((found.positions != origin).sum())} ops changed"
-            point = yield from self.attempt(model.layout.choices(found.positions), note + _under(recipes), recipes)
-            idle += 1
-            if point.trial.state is not TrialState.COMPLETE:
-                yield from self.isolate(point)
-                continue
-            faster = yield from self.confirm([point], best)
-            if faster is not None:
-                best, idle = faster, 0
-        return best
-
-    def _regions(self, layout: Layout) -> list[Indices]:
-        index = {unit: i for i, unit in enumerate(layout.ids)}
-        units = self.quantized
-        coarse = [r for r in halves(units) if len(r.units) > 1]
-        every = [*prefixes(units), *suffixes(units), *by_type(units), *coarse, *blocks(units)]
-        return [np.array(sorted(index[u] for u in r.units), np.intp) for r in every[:_REGIONS]]
-
     def _conclude(self, best: Point | None, after_cuts: float | None) -> str:
         known = "measured sensitivity per saved second" if self.sensitivities else "cost, for want of sensitivities,"
         done = (
             f"Ranked the units by {known} and searched cut points in that order and in the network with Optuna "
             f"({self._cuts_tried} trials); then changed precisions op by op and region by region around the best "
-            f"({self._refinements} trials)."
+            f"({self._refinement.tried} trials)."
         )
         if self.culprits:
             done += f" Left in float because plans fail with it quantized: {', '.join(self.culprits)}."
@@ -220,15 +184,5 @@ class Bayesian(ModelSearch):
         return "no plan is expected to improve on the best by enough to be worth a trial"
 
 
-def rank(trial: Trial) -> tuple[float, float]:
-    """The accepted with the lowest cost first, then the nearest to the limit."""
-    cost = trial.objective if trial.objective is not None else math.inf
-    return (0.0, cost) if trial.accepted else (max(trial.excess, 0.0) + 1.0, cost)
-
-
 def _key(choices: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(choices.items()))
-
-
-def _under(recipes: tuple[Recipe, ...]) -> str:
-    return f" under {', '.join(r.label for r in recipes)}" if recipes else ""

@@ -14,7 +14,7 @@ from autoq.core.trial import TrialState
 from autoq.strategies.additive import AdditiveModel
 from autoq.strategies.layout import Indices
 from autoq.strategies.model_search import ModelSearch
-from autoq.strategies.points import Point
+from autoq.strategies.points import Point, under
 from autoq.strategies.programme import Programme, Solution
 from autoq.strategies.regression import Coefficients
 from autoq.strategies.sequential import Search, Steps
@@ -108,7 +108,7 @@ class Ilp(ModelSearch):
         for recipes in self.space.recipe_sets:
             if recipes == base.recipes or best is None:
                 continue
-            point = yield from self.attempt(best.choices, f"the best so far{_under(recipes)}", recipes)
+            point = yield from self.attempt(best.choices, f"the best so far{under(recipes)}", recipes)
             bar = best.cost
             best = (yield from self.confirm([point], best)) or best
             if point.cost < _NEAR * bar:
@@ -165,7 +165,7 @@ class Ilp(ModelSearch):
             choices = self._choose(model, best, margin)
             if choices is None:
                 break
-            point = yield from self.attempt(choices, f"integer programme {self._solved}{_under(recipes)}", recipes)
+            point = yield from self.attempt(choices, f"integer programme {self._solved}{under(recipes)}", recipes)
             if point.trial.state is not TrialState.COMPLETE:
                 yield from self.isolate(point)
                 idle = 0
@@ -203,7 +203,3 @@ class Ilp(ModelSearch):
             if expected.cost - expected.cost_sd < bar and expected.kept > _FAINT_HOPE:
                 return choices
         return None
-
-
-def _under(recipes: tuple[Recipe, ...]) -> str:
-    return f" under {', '.join(r.label for r in recipes)}" if recipes else ""

@@ -67,6 +67,17 @@ def no_worse(trial: Trial, other: Trial) -> bool:
     return trial.met or mine <= others
 
 
+def rank(trial: Trial) -> tuple[float, float]:
+    """The accepted with the lowest cost first, then the nearest to the limit."""
+    cost = trial.objective if trial.objective is not None else math.inf
+    return (0.0, cost) if trial.accepted else (max(trial.excess, 0.0) + 1.0, cost)
+
+
+def under(recipes: tuple[Recipe, ...]) -> str:
+    """How a note says under which recipes a plan is tried."""
+    return f" under {', '.join(r.label for r in recipes)}" if recipes else ""
+
+
 class PointSearch(Sequential):
     """A search from point to point.
 

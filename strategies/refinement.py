@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from autoq.core.capability import Recipe
-from autoq.core.trial import Trial, TrialState
+from autoq.core.trial import TrialState
 from autoq.strategies.layout import Indices, Layout
 from autoq.strategies.model_search import ModelSearch
 from autoq.strategies.neighbours import Neighbourhood
-from autoq.strategies.points import Point
+from autoq.strategies.points import Point, rank, under
 from autoq.strategies.regions import blocks, by_type, halves, prefixes, suffixes
 from autoq.strategies.sequential import Steps
 
@@ -69,17 +68,6 @@ class Refinement:
             if faster is not None:
                 best, idle = faster, 0
         return best
-
-
-def rank(trial: Trial) -> tuple[float, float]:
-    """The accepted with the lowest cost first, then the nearest to the limit."""
-    cost = trial.objective if trial.objective is not None else math.inf
-    return (0.0, cost) if trial.accepted else (max(trial.excess, 0.0) + 1.0, cost)
-
-
-def under(recipes: tuple[Recipe, ...]) -> str:
-    """How a note says under which recipes a plan is tried."""
-    return f" under {', '.join(r.label for r in recipes)}" if recipes else ""
 
 
 def _regions(search: ModelSearch, layout: Layout) -> list[Indices]:

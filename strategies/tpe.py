@@ -10,6 +10,7 @@ from autoq.core.plan import Plan, Proposal
 from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial
+from autoq.strategies.points import rank
 from autoq.strategies.sampler import Choice, Sampler, Values
 from autoq.strategies.sequential import Search, Sequential, tried
 from autoq.strategies.styles import uniform_plans
@@ -80,7 +81,7 @@ class Tpe(Sequential):
         trial = yield from tried(Proposal(self._plan(place), note=note))
         for block, sampler in zip(self._blocks, self._samplers, strict=True):
             sampler.tell(self._values(place, block), trial)
-        if self._best is None or _rank(trial) < _rank(self._best[1]):
+        if self._best is None or rank(trial) < rank(self._best[1]):
             self._best = (place, trial)
         return note
 
@@ -124,9 +125,3 @@ class Tpe(Sequential):
     def _place(self, plan: Plan) -> Place:
         choices = self.space.choices(plan)
         return Place(tuple(choices[u.id] for u in self.space.units), self.space.recipe_sets.index(plan.recipes))
-
-
-def _rank(trial: Trial) -> tuple[float, float]:
-    """The accepted with the lowest cost first, then the nearest to the limit."""
-    cost = trial.objective if trial.objective is not None else float("inf")
-    return (0.0, cost) if trial.accepted else (max(trial.excess, 0.0) + 1.0, cost)
