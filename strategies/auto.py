@@ -45,6 +45,12 @@ _SEEKING = 24
 _HOPE = 0.15
 """Probability of keeping the limit from which a region that was screened is worth a trial."""
 
+_SENSED = 24
+"""Samples on which the sensitivity of an op is measured."""
+
+_AFFORDABLE = 2.0
+"""Full evaluations that measuring all sensitivities may cost."""
+
 _NEARER = 0.9
 """Share of the divergence below which a region is believed to matter."""
 
@@ -57,7 +63,8 @@ class Auto(Ilp):
 
     * A space of a few plans is tried as a whole, the likely ones first; several objectives are given to `Pareto`.
     * Uniform plans come first. If one keeps the limit, only its speed is left to improve.
-    * Otherwise each op's own error is measured in one pass over some calibration samples, and regions in float
+    * Otherwise the sensitivity of every op is measured where that costs no more than two evaluations, else each op's
+      own error in one pass over some calibration samples; and regions in float
       (beginnings, ends, blocks) are screened by the divergence of the output on a few samples, which costs a fraction
       of a trial. Both feed an additive model of what units and boundaries lose and cost; the regions most likely to
       keep the limit at the least cost are tried first.
@@ -142,8 +149,13 @@ class Auto(Ilp):
         return 1 - model.predict(model.layout.choices(fastest.positions)).cost / best.cost
 
     def _measure(self, base: Point) -> Steps[None]:
-        """Each op's own error, or what quantizing it alone does to the output, where the framework tells no errors."""
-        for need in (Need.LOCAL_ERROR, Need.SENSITIVITY):
+        """What quantizing each op alone does to the output, where that costs little; else each op's own error.
+
+        The former tells far more of a plan. It takes so many samples for every op, the latter one pass for all.
+        """
+        cheap = len(self.quantized) * _SENSED <= _AFFORDABLE * self.costs.samples
+        first, second = Need.SENSITIVITY, Need.LOCAL_ERROR
+        for need in (first, second) if cheap else (second, first):
             findings = yield from found(need, self.space.plan(base.choices))
             self.sensitivities = usable(findings.values)
             if self.sensitivities:
