@@ -11,6 +11,7 @@ from autoq.core.space import Space
 from autoq.core.strategy import Costs
 from autoq.core.trial import Trial, TrialState
 from autoq.strategies.basic import Basic
+from autoq.strategies.bayesian import Bayesian
 from autoq.strategies.exhaustive import Exhaustive
 from autoq.strategies.ilp import Ilp
 from autoq.strategies.model_search import usable
@@ -37,10 +38,19 @@ _GAIN = 0.004
 """Share of the cost that a trial must be expected to improve to be worth it."""
 
 _PATIENCE = 5
-"""Trials in a row that may bring nothing faster."""
+"""Trials in a row that may bring nothing faster while expected improvement leads."""
+
+_PROGRAMMES = 10
+"""And while integer programmes do."""
 
 _SEEKING = 24
 """Programmes in a row that may find nothing, while nothing is accepted."""
+
+_FEW = 16
+"""Ops of a model so small that another search on top costs little."""
+
+_CUTS = 8
+"""Cut points that search tries."""
 
 _HOPE = 0.15
 """Probability of keeping the limit from which a region that was screened is worth a trial."""
@@ -70,7 +80,8 @@ class Auto(Ilp):
       keep the limit at the least cost are tried first.
     * Then the model leads: around the best plan the trial with the largest expected improvement, and integer programmes
       as in `Ilp`, until none is worth its time.
-    * Where that led nowhere, the greedy search of `Basic` follows, on the trials there are.
+    * A model of few ops is searched by `Bayesian`, too; where nothing was found, the greedy search of `Basic` follows,
+      on the trials there are.
 
     The best so far may be taken at any time. Uniform plans take up to 10 trials, screening 14 tenths of one, the rest
     ends by itself; asking costs what `AdditiveModel` does.
@@ -82,7 +93,7 @@ class Auto(Ilp):
     """
 
     def __init__(self, space: Space, costs: Costs, seed: int) -> None:
-        super().__init__(space, costs, seed, patience=_PATIENCE)
+        super().__init__(space, costs, seed, patience=_PROGRAMMES)
         self._memory = _Memory()
         self._steps: list[str] = []
 
@@ -136,8 +147,10 @@ class Auto(Ilp):
         self._steps.append(f"{refinement.tried} trials followed expected improvement")
         best = yield from self.optimize(base, best)
         self._steps.append("integer programmes chose precisions on what was measured")
+        if len(self.quantized) <= _FEW:
+            best = yield from self._also(Bayesian(self.space, self.costs, self.seed, cut_trials=_CUTS))
         if best is None:
-            best = yield from self._greedily()
+            best = yield from self._also(Basic(self.space, self.costs, self.seed))
         return self._conclude(base, best)
 
     def _left_to_gain(self, best: Point) -> float:
@@ -201,10 +214,10 @@ class Auto(Ilp):
                 hopeful.append(((bar - expected.cost) * expected.kept, -index))
         return -max(hopeful)[1] if hopeful else None
 
-    def _greedily(self) -> Steps[Point | None]:
-        """The greedy search, on the trials there are; the best accepted."""
-        self._steps.append("the greedy search of basic went on from there")
-        yield from self._through(Basic(self.space, self.costs, self.seed))
+    def _also(self, strategy: Sequential) -> Steps[Point | None]:
+        """Another search, on the trials there are; the best accepted of all."""
+        self._steps.append(f"{type(strategy).__name__.lower()} went on from there")
+        yield from self._through(strategy)
         accepted = [t for t in self._memory.trials if t.accepted and t.objective is not None and t.objective < 1]
         if not accepted:
             return None
