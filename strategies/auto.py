@@ -138,7 +138,8 @@ class Auto(Ilp):
         if not base.trial.accepted and not self.holds(base):
             yield from self._measure(base)
             best = yield from self._screen(base, best)
-        if best is not None and self._left_to_gain(best) < _WORTH_SEARCHING:
+        few = len(self.quantized) <= _FEW
+        if best is not None and not few and self._left_to_gain(best) < _WORTH_SEARCHING:
             best = yield from self.choose_recipes(best)
             self._steps.append("no other plan is predicted to be faster by more than it takes to tell")
             return self._conclude(base, best)
@@ -147,7 +148,7 @@ class Auto(Ilp):
         self._steps.append(f"{refinement.tried} trials followed expected improvement")
         best = yield from self.optimize(base, best)
         self._steps.append("integer programmes chose precisions on what was measured")
-        if len(self.quantized) <= _FEW:
+        if few:
             best = yield from self._also(Bayesian(self.space, self.costs, self.seed, cut_trials=_CUTS))
         if best is None:
             best = yield from self._also(Basic(self.space, self.costs, self.seed))
