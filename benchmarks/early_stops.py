@@ -34,9 +34,9 @@ JOBS = (
     "resnet18@0.001",
     "mobilenet_v2@0.01",
     "mobilenet_v2@0.001",
-    "resnet18-agreement@0.005",
-    "mobilenet_v2-agreement@0.01",
-    "mobilenet_v2-agreement@0.005",
+    "resnet18-agreement@0.002",
+    "mobilenet_v2-agreement@0.002",
+    "mobilenet_v2-per-tensor-agreement@0.01",
     "efficientnet-lite0@0.05",
     "efficientnet-lite0@0.01",
 )
@@ -44,8 +44,10 @@ JOBS = (
 photos.
 
 Int8 names as many clothes rightly as fp32, so that one of the first plans is accepted. That it also gives the same
-answers takes a search.
+answers takes a search; all the more with one scale for each weight.
 """
+
+_PER_TENSOR = "-per-tensor"
 
 _AGREEMENT = "-agreement"
 _BOUND = 0.95
@@ -93,10 +95,12 @@ class Count:
 def job_of(name: str, strategy: str, seed: int, workspace: Path) -> Job:
     """The job called ``model@limit``."""
     model, _, limit = name.partition("@")
-    network = model.removesuffix(_AGREEMENT)
+    network = model.removesuffix(_AGREEMENT).removesuffix(_PER_TENSOR)
     if network in fashion.SIDES:
-        metric = "top1" if network == model else "agreement"
-        job = fashion.job(model, fashion.network(network), fashion.SIDES[network], workspace, metric=metric)
+        metric = "agreement" if model.endswith(_AGREEMENT) else "top1"
+        rules = {"model_wise": {"weight": {"granularity": "per_tensor"}}} if _PER_TENSOR in model else {}
+        file, side = fashion.network(network), fashion.SIDES[network]
+        job = fashion.job(model, file, side, workspace, metric=metric, rules=rules)
         job = limited(job, float(limit), workspace)
     else:
         job = limited(load_job(prepared(model) / "job.yaml"), float(limit), workspace)
