@@ -74,5 +74,5 @@ def place(finished_job, tmp_path) -> Place:
     shutil.copytree(finished_job, folder)
     found = Place(folder, ())
     found = Place(folder, found.stored())
-    assert len(found.before) == 2
+    assert len(found.before) == 3  # fp32, the fully quantized plan, and the same scored in full
     return found
