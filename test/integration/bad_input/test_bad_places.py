@@ -89,7 +89,7 @@ def test_a_store_that_became_read_only(disk, tmp_path):
     done = command.autoq(*AUTOQ, "--workspace", workspace, "--resume", cwd=tmp_path)
     command.refused(done, 6, str(workspace))
     disk("rw")
-    assert len(stored(workspace)) == 2
+    assert len(stored(workspace)) == 3
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
