@@ -56,7 +56,8 @@ def overhead(name: str, world: World, trials: int) -> list[float]:
     """Seconds that a strategy itself takes for each trial."""
     strategy = strategy_factory(name)(world.space, world.costs, 0)
     strategy.tell(toy_trial(world.model, 0, Proposal(FP32_PLAN), _SAMPLES))
-    found, spent = [], 0.0
+    found: list[float] = []
+    spent = 0.0
     while len(found) < trials:
         started = time.process_time()
         asked = strategy.ask()
