@@ -2,13 +2,13 @@
 
 ``python -m benchmarks.oracle [NETWORK ...] [--strategies auto ilp] [--seeds 1] [--workspace DIR]``
 
-Every plan of a network is scored on all of 5,000 Fashion-MNIST pictures, by agreement with fp32, and timed. The limits
-are the largest that the fully quantized network breaks, and the largest below half of what it loses. Then each strategy
-searches under each limit; what it asks for is answered with those measurements and nothing else is told to it, so its
-trials cost nothing and know nothing. It may take a tenth as many trials as there are plans, screenings among them; its
-pick is the fastest accepted one by then. At last the picks, and the six plans that are fastest of all that keep the
-limit, are timed again side by side: the minimum of hundreds of short timings is a lucky one. The oracle is the fastest
-of them all then.
+Every plan of a network is scored in full on 1,000 or 5,000 Fashion-MNIST pictures, by agreement with fp32, and timed.
+The limits are the largest that the fully quantized network breaks, and the largest below half of what it loses. Then
+each strategy searches under each limit; what it asks for is answered with those measurements and nothing else is told
+to it, so its trials cost nothing and know nothing. It may take a tenth as many trials as there are plans, screenings
+among them; its pick is the fastest accepted one by then. At last the picks, and the six plans that are fastest of all
+that keep the limit, are timed again side by side: the minimum of hundreds of short timings is a lucky one. The oracle
+is the fastest of them all then.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from benchmarks.support.small import SIDE, SMALL, small
 from examples.pytorch import pictures
 
 STRATEGIES = ("auto", "ilp", "bayesian", "basic")
-SAMPLES = 5000
 BELOW = (1.0, 0.5)
 """A limit is the largest loss of a plan below so many times that of the fully quantized network."""
 
@@ -71,7 +70,7 @@ def job_of(name: str, workspace: Path) -> Job:
     """Agreement on the first test pictures."""
     tune = workspace / "tune.npz"
     with np.load(pictures.main(SIDE) / "test.npz") as arrays:
-        np.savez(tune, image=arrays["image"][:SAMPLES])
+        np.savez(tune, image=arrays["image"][: SMALL[name].samples])
     return fashion.job(name, small(name), SIDE, workspace, metric="agreement", rules=SMALL[name].rules, tune=tune)
 
 

@@ -99,16 +99,18 @@ class Small:
     Attributes:
         factory: Makes it.
         rules: Section ``quantization`` of its job: what leaves two or three choices for an op.
+        samples: Pictures to score a plan on: the fewer answers int8 changes, the more.
     """
 
     factory: Callable[[], nn.Module]
     rules: Mapping[str, Any] = field(default_factory=lambda: _ONE_STYLE)
+    samples: int = 5000
 
 
 _FLOAT: Mapping[str, Any] = {"activation": {"dtype": "fp32"}}
 
 SMALL: Mapping[str, Small] = {
-    "residual": Small(Residual),
+    "residual": Small(Residual, samples=1000),
     "dense": Small(Dense, {**_ONE_STYLE, "approach": "post_training_auto_quant"}),
     "attention": Small(
         Attention,
