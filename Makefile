@@ -8,7 +8,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := onnxrt,pytorch,openvino,deployment,parquet,examples,dev
+EXTRAS := onnxrt,pytorch,openvino,tensorflow,tensorflow-lite,deployment,parquet,examples,dev
 INSTALLED := $(VENV)/.installed
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrides.
@@ -67,6 +67,6 @@ $(INSTALLED): pyproject.toml setup.py
 	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "error: $(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@test -x $(BIN)/pip || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing autoq[$(EXTRAS)] into $(VENV); the first time this downloads PyTorch and ONNX Runtime"
+	@echo "installing autoq[$(EXTRAS)] into $(VENV); the first time this downloads PyTorch, TensorFlow and ONNX Runtime"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --editable '.[$(EXTRAS)]'
 	@touch $@

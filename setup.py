@@ -17,6 +17,8 @@ setup(
         "autoq.yaml_templates": ["*.yaml"],
         "autoq.adaptors.onnxrt": ["capability.yaml"],
         "autoq.adaptors.openvino": ["capability.yaml"],
+        "autoq.adaptors.tensorflow": ["capability.yaml"],
+        "autoq.adaptors.tensorflow_lite": ["capability.yaml"],
         "autoq.adaptors.pytorch_fx": ["capability.yaml"],
         "autoq.adaptors.pytorch_eager": ["capability.yaml"],
         "autoq.adaptors.pytorch_pt2e": ["capability.yaml"],

@@ -11,13 +11,14 @@ from autoq.config.positions import KeyPath, dotted
 from autoq.config.schema import Job, OpRules
 from autoq.core.function import is_function_name
 from autoq.core.precision import DType, Mode
-from autoq.core.registry import ADAPTORS, AUTO, DYNAMIC, STATIC, strategy_factory
+from autoq.core.registry import ADAPTORS, AUTO, DYNAMIC, STATIC, WEIGHT_ONLY, strategy_factory
 from autoq.core.suggest import did_you_mean
 
 MODES: Mapping[str, tuple[Mode, ...]] = {
     STATIC: (Mode.STATIC,),
     DYNAMIC: (Mode.DYNAMIC,),
-    AUTO: (Mode.STATIC, Mode.DYNAMIC),
+    WEIGHT_ONLY: (Mode.WEIGHT_ONLY,),
+    AUTO: (Mode.STATIC, Mode.DYNAMIC, Mode.WEIGHT_ONLY),
 }
 """The modes an approach allows; float is always allowed beside them."""
 

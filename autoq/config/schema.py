@@ -64,6 +64,7 @@ Approach = Literal[
     "post_training_static_quant",
     "post_training_dynamic_quant",
     "post_training_auto_quant",
+    "weight_only",
 ]
 
 # Enum members are written as plain text in a job; everything else stays strict.

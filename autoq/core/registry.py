@@ -44,6 +44,7 @@ class StrategyEntry:
 STATIC = "post_training_static_quant"
 DYNAMIC = "post_training_dynamic_quant"
 AUTO = "post_training_auto_quant"
+WEIGHT_ONLY = "weight_only"
 
 _ONNXRT = "autoq.adaptors.onnxrt.adaptor"
 
@@ -76,6 +77,18 @@ ADAPTORS: Mapping[str, AdaptorEntry] = {
         "pytorch",
         "PyTorch graphs of torch.export, compiled ahead of time",
         (STATIC, DYNAMIC, AUTO),
+    ),
+    "tensorflow": AdaptorEntry(
+        "autoq.adaptors.tensorflow.adaptor:TensorFlowAdaptor",
+        "tensorflow",
+        "TensorFlow: Keras, SavedModel and frozen graphs on oneDNN's 8-bit kernels, static",
+        (STATIC, AUTO),
+    ),
+    "tensorflow_lite": AdaptorEntry(
+        "autoq.adaptors.tensorflow_lite.adaptor:LiteRtAdaptor",
+        "tensorflow-lite",
+        "LiteRT: .tflite, Keras and SavedModel, static, dynamic and weight-only",
+        (STATIC, DYNAMIC, WEIGHT_ONLY, AUTO),
     ),
     "toy": AdaptorEntry(
         "autoq.testing.toy:ToyAdaptor",

@@ -1,0 +1,1 @@
+"""Stock TensorFlow on oneDNN's 8-bit kernels."""

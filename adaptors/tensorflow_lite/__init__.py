@@ -1,0 +1,1 @@
+"""LiteRT: ``.tflite`` models quantized op by op."""
