@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoq.adaptors.onnxrt import calibrator, deployed, export, local_errors, probe, profile, save
 from autoq.adaptors.onnxrt.build import Format, build, observable
-from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source, feed
+from autoq.adaptors.onnxrt.candidate import OnnxCandidate, Source
 from autoq.adaptors.onnxrt.capabilities import capability_table
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
@@ -20,6 +20,7 @@ from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import Coverage, ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 from autoq.core.precision import Mode, Observer
 from autoq.core.statistics import Calibration, Needs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ from autoq.adaptors.onnxrt.fusion import Fusion
 from autoq.adaptors.onnxrt.realized import realized_plan
 from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason, specs
 from autoq.core.adaptor import RunOptions
-from autoq.core.batch import Array, Inputs, Outputs, TensorSpec
+from autoq.core.batch import Inputs, Outputs
 from autoq.core.errors import DataError, TrialError
+from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 
 
@@ -131,26 +131,3 @@ class OnnxCandidate:
         scratch, self._scratch = getattr(self, "_scratch", None), None
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def feed(inputs: Inputs, expected: Sequence[TensorSpec]) -> Mapping[str, Array]:
-    """Arrays by input name.
-
-    Raises:
-        DataError: A name is missing or unknown, or there are too many or too few arrays.
-    """
-    if isinstance(inputs, Mapping):
-        fed = {name: np.asarray(array) for name, array in inputs.items()}
-        names = [s.name for s in expected]
-        odd = next((n for n in fed if n not in names), None) or next((n for n in names if n not in fed), None)
-        if odd is not None:
-            problem = "does not take" if odd in fed else "needs"
-            raise DataError(f"the model {problem} an input '{odd}'", hint=f"its inputs: {', '.join(names)}")
-        return fed
-    arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-    if len(arrays) != len(expected):
-        raise DataError(
-            f"the model takes {len(expected)} inputs, and the batch has {len(arrays)}",
-            hint=f"its inputs, in order: {', '.join(s.name for s in expected)}",
-        )
-    return {spec.name: np.asarray(array) for spec, array in zip(expected, arrays, strict=True)}

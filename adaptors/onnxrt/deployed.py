@@ -12,13 +12,13 @@ import onnx
 import onnxruntime as ort
 from onnx import ModelProto, helper
 
-from autoq.adaptors.onnxrt.candidate import feed
 from autoq.adaptors.onnxrt.reading import read_model
 from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason, specs
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Inputs
 from autoq.core.deployment import Coverage
 from autoq.core.errors import TrialError
+from autoq.core.feeding import feed
 
 _INT8 = re.compile(r"QLinear\w+|QGemm|MatMulIntegerToFloat|DynamicQuantizeMatMul|ConvInteger|MatMulInteger")
 _MARKS = re.compile(r"(_token_\d+|_nchwc|_nhwc|/duplicated)+$")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from autoq.adaptors.onnxrt.calibrator_segments import Chain, measure_shapes
-from autoq.adaptors.onnxrt.candidate import feed
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
 from autoq.adaptors.onnxrt.graph import Graph
 from autoq.adaptors.onnxrt.model import OnnxModel
@@ -21,6 +20,7 @@ from autoq.calibration.output_error import OutputErrors
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Batch
 from autoq.core.errors import AutoqError, DataError, TrialError
+from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import onnx
 
-from autoq.adaptors.onnxrt.candidate import OnnxCandidate, feed
+from autoq.adaptors.onnxrt.candidate import OnnxCandidate
 from autoq.adaptors.onnxrt.realized import OwnerIndex
 from autoq.adaptors.onnxrt.session import SessionSettings, make_session, reason, specs
 from autoq.core.adaptor import OpCosts
 from autoq.core.batch import Inputs
 from autoq.core.errors import TrialError
+from autoq.core.feeding import feed
 
 _RUNS = 12
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autoq.adaptors.onnxrt import calibrator
-from autoq.adaptors.onnxrt.candidate import Source, feed
+from autoq.adaptors.onnxrt.candidate import Source
 from autoq.adaptors.onnxrt.export import exported_tensors
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.adaptors.onnxrt.reading import external_bytes
@@ -25,6 +25,7 @@ from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.capability import CapabilityTable, Recipe
 from autoq.core.deployment import Coverage, ExportedModel, ExportSettings
 from autoq.core.errors import AutoqError, TrialError, UnsupportedError
+from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 from autoq.core.precision import Observer
 from autoq.core.statistics import Calibration, Needs

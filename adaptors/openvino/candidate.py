@@ -14,7 +14,7 @@ import numpy as np
 import openvino as ov
 from onnx import ModelProto
 
-from autoq.adaptors.onnxrt.candidate import Source, feed
+from autoq.adaptors.onnxrt.candidate import Source
 from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.onnxrt.reading import external_files
 from autoq.adaptors.openvino.build import Quantized
@@ -23,6 +23,7 @@ from autoq.adaptors.openvino.runtime import CompileSettings, compile_model, name
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Inputs, Outputs, TensorSpec
 from autoq.core.errors import AutoqError, DataError, TrialError
+from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 
 
