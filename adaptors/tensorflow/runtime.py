@@ -9,32 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-
-@contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Keep what native code of this process writes to standard error from the user; shown when the body raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as aside:
-            os.dup2(aside.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                os.dup2(kept, 2)
-                aside.seek(0)
-                os.write(2, aside.read())
-                raise
-            finally:
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
-
+from autoq.core.quiet import silent_stderr
 
 # The most severe messages only; a user who set the switch keeps it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

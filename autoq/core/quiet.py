@@ -1,8 +1,11 @@
-"""Another library's log records kept from a user who did not ask for them, while we call it."""
+"""What another library logs or prints, kept from a user who did not ask for it, while we call it."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +30,24 @@ def quiet(*loggers: str) -> Iterator[None]:
     finally:
         for logger in found:
             logger.removeFilter(passes)
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keep what native code of this process writes to standard error from the user; shown when the body raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                os.dup2(kept, 2)
+                aside.seek(0)
+                os.write(2, aside.read())
+                raise
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)
