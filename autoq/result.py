@@ -91,7 +91,7 @@ class Result:
             for name in ("plan.yaml", "report.html", "report.json"):
                 shutil.copy2(self.folder / name, scratch / name)
             shutil.copytree(self.folder / "bundle", scratch / "bundle")
-            if self.outcome.deployment is not None and self.outcome.deployment.file:
+            if self.outcome.deployment is not None and self.outcome.deployment.files:
                 shutil.copytree(self.folder / FOLDER, scratch / FOLDER)
         return target
 

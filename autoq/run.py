@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from autoq.config.conflicts import MODES
 from autoq.config.json_schema import job_to_json, job_to_yaml
 from autoq.config.rules import budget, space
 from autoq.config.schema import Job
@@ -17,6 +18,7 @@ from autoq.core.digest import digest_of
 from autoq.core.errors import StoreError
 from autoq.core.inquiry import Need
 from autoq.core.plan import FP32_PLAN
+from autoq.core.precision import Mode
 from autoq.core.runner import ProgressListener, TrialRunner
 from autoq.core.strategy import Costs
 from autoq.report.build import build_document
@@ -137,7 +139,7 @@ def _document(job: Job, outcome: TuningOutcome, *, black_box: bool) -> ReportDoc
 def _obstacles(job: Job, outcome: TuningOutcome) -> Obstacles | None:
     limits = budget(job)
     spent = (limits.spent(limits.max_trials or 0, 0.0, False), limits.spent(0, limits.timeout or 0.0, False))
-    dynamic = job.quantization.approach == "post_training_dynamic_quant"
+    static = Mode.STATIC in MODES[job.quantization.approach]
     return obstacles(
         outcome.trials,
         outcome.space,
@@ -145,7 +147,7 @@ def _obstacles(job: Job, outcome: TuningOutcome) -> Obstacles | None:
         outcome.findings,
         outcome.criteria,
         unfinished=outcome.stopped or outcome.stop_reason in spent,
-        calibration_samples=None if dynamic else job.quantization.calibration.sampling_size,
+        calibration_samples=job.quantization.calibration.sampling_size if static else None,
     )
 
 

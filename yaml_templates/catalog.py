@@ -15,6 +15,7 @@ _SHORT = {
     "static": "post_training_static_quant",
     "dynamic": "post_training_dynamic_quant",
     "auto": "post_training_auto_quant",
+    "weight_only": "weight_only",
 }
 
 

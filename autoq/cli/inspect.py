@@ -15,6 +15,7 @@ from rich.text import Text
 from autoq.cli.console import console, error_console
 from autoq.config.files import check_files
 from autoq.config.loader import load_job
+from autoq.config.model_kind import kind_of_path
 from autoq.config.rules import space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource
@@ -22,19 +23,20 @@ from autoq.core.capability import Capability, CapabilityTable
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name
 from autoq.core.inquiry import Need
-from autoq.core.registry import make_adaptor
+from autoq.core.registry import ADAPTORS, make_adaptor
 from autoq.core.space import Space, match_names
 from autoq.tuning.assemble import model_source
 
 _JOB_SUFFIXES = (".yaml", ".yml")
 _DEFAULT_FRAMEWORK = "onnxrt_qdq"
+"""Of a model whose path tells nothing."""
 _SENSING_SECONDS = 300.0
 
 
 def command(
     model_or_job: Annotated[Path, typer.Argument(metavar="MODEL_OR_JOB", help="A model, or a job file.")],
     framework: Annotated[
-        str | None, typer.Option(help=f"Framework of a model; {_DEFAULT_FRAMEWORK} by default.")
+        str | None, typer.Option(help="Framework of a model; by default what its file or folder looks like.")
     ] = None,
     op: Annotated[
         str | None, typer.Option(help="Only ops of this name or type; wildcards and expressions too.")
@@ -68,11 +70,14 @@ def command(
         if value is not None:
             raise ConfigError(f"{name} says how sensitivity is measured", hint="add --sensitivity")
     job: Job | None = None
+    guessed = ""
     if model_or_job.suffix.lower() in _JOB_SUFFIXES:
         job = load_job(model_or_job)
         source, name = model_source(job), framework or job.model.framework
     else:
-        source, name = ModelSource(model_or_job), framework or _DEFAULT_FRAMEWORK
+        source = ModelSource(model_or_job)
+        name, guessed = (framework, "") if framework is not None else _guess(model_or_job)
+        _check_kind(model_or_job, name)
     adaptor, shown_as = make_adaptor(name), _shown(source)
     with error_console.status(f"loading {shown_as} …"):
         model = adaptor.load(source)
@@ -92,6 +97,10 @@ def command(
     )
     if search is not None:
         console.print(f"the job leaves {_count(search.size)} plans", highlight=False)
+        for note in search.notes:
+            console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    if guessed:
+        console.print(guessed, style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print()
     console.print(_summary(rows))
     console.print()
@@ -132,6 +141,24 @@ def _sensitivity(
         as_json=as_json,
         html=html,
     )
+
+
+def _guess(path: Path) -> tuple[str, str]:
+    """The framework of a model by what its path leads to, and what to say of it."""
+    kind = kind_of_path(path)
+    if kind is None:
+        return _DEFAULT_FRAMEWORK, ""
+    others = f"; --framework {' or '.join(kind.frameworks[1:])} reads it, too" if kind.frameworks[1:] else ""
+    return kind.frameworks[0], f"{kind.title}: shown for framework {kind.frameworks[0]}{others}"
+
+
+def _check_kind(path: Path, framework: str) -> None:
+    kind = kind_of_path(path)
+    if kind is not None and framework not in kind.frameworks and framework in ADAPTORS:
+        raise ConfigError(
+            f"'{path}' is {kind.title}, which framework {framework} does not read",
+            hint=f"use --framework {' or '.join(kind.frameworks)}",
+        )
 
 
 def _shown(source: ModelSource) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoq.cli.console import console
+from autoq.config.conflicts import MODES
 from autoq.config.files import dataset_files, import_beside, missing_files
 from autoq.config.json_schema import job_json_schema
 from autoq.config.loader import load_job
@@ -21,8 +22,10 @@ from autoq.config.rules import budget, criteria, objective
 from autoq.config.schema import Dataloader, Job
 from autoq.config.sizes import format_size
 from autoq.core.criterion import Criterion
+from autoq.core.deployment import runtimes_of
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function
+from autoq.core.precision import Mode
 from autoq.core.registry import STRATEGIES
 from autoq.report.text import duration, join
 
@@ -128,10 +131,11 @@ def _summary(job: Job, promises: Sequence[Criterion]) -> Iterator[tuple[str, str
     path = job.resolve(job.model.path or "")
     size = f", {format_size(path.stat().st_size)}" if path.is_file() else ""
     weights = f" with {job.model.weights}" if job.model.weights is not None else ""
+    weights += f", signature {job.model.signature}" if job.model.signature is not None else ""
     yield "model", f"{job.model.name} ({job.model.path}{size}{weights}), tuned by {job.model.framework}"
     rules = len(quantization.optype_wise) + len(quantization.op_wise)
     yield "approach", quantization.approach + (f", {rules} optype_wise and op_wise rules" if rules else "")
-    if quantization.approach != "post_training_dynamic_quant":
+    if Mode.STATIC in MODES[quantization.approach]:
         loader = quantization.calibration.dataloader
         source = _described(loader) if loader is not None else "the evaluation data"
         yield "calibration", f"{quantization.calibration.sampling_size} samples of {source}"
@@ -152,7 +156,7 @@ def _summary(job: Job, promises: Sequence[Criterion]) -> Iterator[tuple[str, str
     if job.deployment is not None:
         profile = f", plans of profile {job.deployment.profile} only" if job.deployment.profile is not None else ""
         within = f"within {job.deployment.tolerance:g} of the tuned model"
-        yield "deployed in", f"{join(job.deployment.runtimes)}, {within}{profile}"
+        yield "deployed in", f"{join(job.deployment.runtimes or runtimes_of(job.model.framework))}, {within}{profile}"
     yield "search", f"{job.tuning.strategy.name}, {_ends(job)}"
     limits = [f"at most {format_size(job.runner.memory)}"] if job.runner.memory else []
     limits += [f"{duration(job.runner.timeout)} per trial"] if job.runner.timeout else []

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoq.config.model_kind import SAVED_MODEL, kind_of_name
 from autoq.config.positions import KeyPath, dotted
 from autoq.config.schema import Job, OpRules
+from autoq.core.deployment import FORMATS, runtimes_of
+from autoq.core.file_format import FileFormat
 from autoq.core.function import is_function_name
 from autoq.core.precision import DType, Mode
 from autoq.core.registry import ADAPTORS, AUTO, DYNAMIC, STATIC, WEIGHT_ONLY, strategy_factory
@@ -58,7 +61,9 @@ def conflicts(job: Job) -> Iterator[Conflict]:
 
 
 def _model(job: Job) -> Iterator[Conflict]:
-    """Keys that would be read by nobody."""
+    """Keys that would be read by nobody, and files of another framework."""
+    yield from _wrong_kind(job)
+    yield from _signature(job)
     model = job.model
     factory = model.path is None or is_function_name(model.path)
     if ADAPTORS[model.framework].extra == "pytorch":
@@ -78,6 +83,31 @@ def _model(job: Job) -> Iterator[Conflict]:
                 f"leave {key} out",
                 of_key=True,
             )
+
+
+def _wrong_kind(job: Job) -> Iterator[Conflict]:
+    path, framework = job.model.path, job.model.framework
+    kind = kind_of_name(path) if path is not None and not is_function_name(path) else None
+    if kind is not None and framework not in (*kind.frameworks, "toy"):
+        yield Conflict(
+            ("model", "framework"),
+            f"model.path '{path}' is {kind.title}, which framework {framework} does not read",
+            f"write framework: {' or '.join(kind.frameworks)}",
+        )
+
+
+def _signature(job: Job) -> Iterator[Conflict]:
+    model = job.model
+    if model.signature is None:
+        return
+    kind = kind_of_name(model.path) if model.path is not None else None
+    if model.framework not in SAVED_MODEL.frameworks:
+        message = f"model.signature is for TensorFlow models, and framework {model.framework} has none"
+    elif kind is not None and not kind.signatures:
+        message = f"model.signature is for SavedModels and .tflite files, and '{model.path}' is {kind.title}"
+    else:
+        return
+    yield Conflict(("model", "signature"), message, "leave signature out", of_key=True)
 
 
 def _approach(job: Job) -> Iterator[Conflict]:
@@ -105,7 +135,7 @@ def _op_rules(job: Job) -> Iterator[Conflict]:
                 yield Conflict(
                     (*path, "modes"),
                     f"{dotted(path)} asks for mode {mode}, which approach {quantization.approach} does not have",
-                    f"it has {', '.join(allowed)}; {AUTO} has static and dynamic",
+                    f"it has {', '.join(allowed)}; {AUTO} has {', '.join(MODES[AUTO])}",
                 )
         only_float = [d for d in (rules.weight.dtype, rules.activation.dtype) if d and set(d) <= _FLOAT]
         if rules.fallback is False and (only_float or (rules.modes and set(rules.modes) <= _FLOAT_MODES)):
@@ -166,8 +196,36 @@ def _option_types(strategy: str) -> dict[str, str] | None:
 
 
 def _deployment(job: Job) -> Iterator[Conflict]:
-    deployment, approach = job.deployment, job.quantization.approach
-    if deployment is not None and deployment.profile is not None and Mode.STATIC not in MODES[approach]:
+    deployment, approach, framework = job.deployment, job.quantization.approach, job.model.framework
+    if deployment is None:
+        return
+    able = runtimes_of(framework)
+    if not able:
+        yield Conflict(
+            ("deployment",),
+            f"framework {framework} cannot export its models",
+            "leave the section deployment out",
+            of_key=True,
+        )
+        return
+    formats = " and ".join(FileFormat(name).label for name in ADAPTORS[framework].exports)
+    for index, runtime in enumerate(deployment.runtimes or ()):
+        if runtime not in able:
+            yield Conflict(
+                ("deployment", "runtimes", index),
+                f"runtime {runtime} reads {FORMATS[runtime].label} models, and framework {framework} exports {formats}",
+                f"framework {framework} goes with: {', '.join(able)}",
+            )
+    for key, value in (("profile", deployment.profile), ("opset", deployment.opset)):
+        if value is not None and FileFormat.ONNX not in ADAPTORS[framework].exports:
+            yield Conflict(
+                ("deployment", key),
+                f"deployment.{key} is for ONNX models, and framework {framework} exports {formats}",
+                f"leave {key} out",
+                of_key=True,
+            )
+            return
+    if deployment.profile is not None and Mode.STATIC not in MODES[approach]:
         yield Conflict(
             ("deployment", "profile"),
             f"profile {deployment.profile} takes ranges fixed by calibration, and approach {approach} has none",

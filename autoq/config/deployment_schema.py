@@ -21,10 +21,10 @@ _Runtimes = Annotated[list[RuntimeName], Field(min_length=1)]
 
 
 class DeploymentSection(Section):
-    """Where the tuned model will run: it is exported as ONNX and scored there again."""
+    """Where the tuned model will run: it is exported and scored there again."""
 
-    runtimes: _Runtimes = Field(
-        default_factory=lambda: list(RUNTIMES), description="Runtimes that score the exported file."
+    runtimes: _Runtimes | None = Field(
+        None, description="Runtimes that score the exported file; by default all that run the framework's models."
     )
     profile: ProfileName | None = Field(
         None, description="Only plans that this kind of device takes are tried; its rules are checked on the file."
@@ -36,12 +36,15 @@ class DeploymentSection(Section):
         0.002, ge=0, description="Largest difference between tuned and deployed model, in the metric's own unit."
     )
 
-    _listed = field_validator("runtimes", mode="before", json_schema_input_type=RuntimeName | _Runtimes)(one_or_many)
+    _listed = field_validator("runtimes", mode="before", json_schema_input_type=RuntimeName | _Runtimes | None)(
+        one_or_many
+    )
 
     @field_validator("runtimes")
     @classmethod
-    def _once(cls, value: list[str]) -> list[str]:
-        twice = next((name for name in value if value.count(name) > 1), None)
+    def _once(cls, value: list[str] | None) -> list[str] | None:
+        names = value or []
+        twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"runtime {twice} is named twice: once is enough")
         return value

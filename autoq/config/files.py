@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from autoq.config.model_kind import kind_of_path
 from autoq.config.positions import KeyPath
 from autoq.config.problem import Problem, config_error
 from autoq.config.schema import Dataloader, Dataset, Job
@@ -68,8 +69,20 @@ def _model(job: Job) -> Iterator[Problem]:
         yield Problem("model lacks the key 'path'", "name the model file to tune", mark)
     elif not is_function_name(job.model.path):
         yield from _absent(job, ("model", "path"), job.model.path)
+        yield from _wrong_folder(job, job.model.path)
     if job.model.weights is not None:
         yield from _absent(job, ("model", "weights"), job.model.weights)
+
+
+def _wrong_folder(job: Job, name: str) -> Iterator[Problem]:
+    """A folder with a model of another framework; what a file's name tells is a conflict in the job itself."""
+    path, framework = job.resolve(name), job.model.framework
+    kind = kind_of_path(path) if os.path.isdir(path) else None  # noqa: PTH112 - never raises, unlike Path.is_dir
+    if kind is not None and framework not in (*kind.frameworks, "toy"):
+        message = f"the folder '{name}' holds {kind.title}, which framework {framework} does not read"
+        yield Problem(
+            message, f"write framework: {' or '.join(kind.frameworks)}", job.origin.mark(("model", "framework"))
+        )
 
 
 def _accuracy(job: Job) -> Iterator[Problem]:

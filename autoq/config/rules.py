@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from autoq.config.conflicts import MODES
+from autoq.config.narrowing import narrowed
 from autoq.config.positions import KeyPath
 from autoq.config.problem import Problem, config_error
 from autoq.config.schema import Job, MetricSection, OpRules, TensorRules
@@ -47,10 +48,13 @@ def space(job: Job, table: CapabilityTable) -> Space:
     alone = tuple(dict.fromkeys(recipe for several in table.float_recipes for recipe in several))
     allowed = recipes(job, tuple(dict.fromkeys((*table.recipes, *alone))))
     names = {recipe.name for recipe in allowed}
+    rules = space_rules(job)
+    table, notes = narrowed(table, rules, objective(job))
     return replace(
-        Space.of(table, space_rules(job)),
+        Space.of(table, rules),
         recipes=tuple(r for r in allowed if r.name in {o.name for o in table.recipes}),
         float_recipes=tuple(s for s in table.float_recipes if all(recipe.name in names for recipe in s)),
+        notes=notes,
     )
 
 

@@ -85,6 +85,9 @@ class ModelSection(Section):
     )
     weights: Text | None = Field(None, description="State dict for a factory's model, relative to the job file.")
     arguments: dict[str, Argument] = Field(default_factory=dict, description="Keyword arguments of a factory.")
+    signature: Text | None = Field(
+        None, description="Which signature of a SavedModel or .tflite; serving_default by default."
+    )
     inputs: list[Text] = Field(default_factory=list, description="Input names, in order; the model's own by default.")
     outputs: list[Text] = Field(default_factory=list, description="Output names, in order; the model's own by default.")
 

@@ -166,7 +166,7 @@ class Deployment:
         plan_digest: Which plan.
         tolerance: Largest difference between quantized and deployed, in the metric's own unit.
         profile: Name of the profile, or None.
-        file: The exported file, relative to the job's folder; empty when it could not be exported.
+        files: The exported files, one per format, relative to the job's folder; empty when there is none.
         runtimes: One per runtime of the job.
         rules: Names of the profile's rules that were checked on the graph.
         broken: What breaks them.
@@ -177,7 +177,7 @@ class Deployment:
     plan_digest: str
     tolerance: float
     profile: str | None
-    file: str
+    files: tuple[str, ...]
     runtimes: tuple[RuntimeResult, ...]
     rules: tuple[str, ...] = ()
     broken: tuple[BrokenRule, ...] = ()
@@ -196,7 +196,7 @@ class Deployment:
             "plan_digest": self.plan_digest,
             "tolerance": self.tolerance,
             "profile": self.profile,
-            "file": self.file,
+            "files": list(self.files),
             "passed": self.passed,
             "runtimes": [r.to_json() for r in self.runtimes],
             "rules": list(self.rules),
@@ -207,12 +207,12 @@ class Deployment:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Deployment:
-        """Rebuild from `to_json`."""
+        """Rebuild from `to_json`; reports of version 0.1.0 name one ``file``."""
         return cls(
             data["plan_digest"],
             data["tolerance"],
             data["profile"],
-            data["file"],
+            tuple(data["files"] if "files" in data else [data["file"]] if data["file"] else []),
             tuple(RuntimeResult.from_json(r) for r in data["runtimes"]),
             tuple(data["rules"]),
             tuple(BrokenRule(**b) for b in data["broken"]),

@@ -9,11 +9,26 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from autoq.core.adaptor import Model, RunOptions
 from autoq.core.batch import Array, Inputs
+from autoq.core.file_format import FileFormat
 from autoq.core.plan import Plan
+from autoq.core.registry import ADAPTORS
 from autoq.core.statistics import Calibration
 
-RUNTIMES: Mapping[str, str] = {"onnxrt": "onnxrt_qdq", "openvino": "openvino"}
+RUNTIMES: Mapping[str, str] = {"onnxrt": "onnxrt_qdq", "openvino": "openvino", "litert": "tensorflow_lite"}
 """Runtimes an exported model is scored in, and the adaptor that runs it there."""
+
+FORMATS: Mapping[str, FileFormat] = {
+    "onnxrt": FileFormat.ONNX,
+    "openvino": FileFormat.ONNX,
+    "litert": FileFormat.TFLITE,
+}
+"""What each runtime reads."""
+
+
+def runtimes_of(framework: str) -> tuple[str, ...]:
+    """Runtimes that read what a framework's plans can be exported as."""
+    return tuple(name for name, kind in FORMATS.items() if kind in ADAPTORS[framework].exports)
+
 
 DEFAULT_OPSET = 21
 """ONNX opset of exported models: the first in which every 8-bit form we write is standard."""
@@ -29,10 +44,12 @@ class ExportSettings:
     Attributes:
         opset: ONNX opset at least.
         profile: Name of the profile whose rules the graph is checked against, or None.
+        format: What is written; opset and profile are for ONNX files.
     """
 
     opset: int = DEFAULT_OPSET
     profile: str | None = None
+    format: FileFormat = FileFormat.ONNX
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """An ONNX file with standard operators only, with a dynamic batch.
+    """An exported file: ONNX with standard operators only and a dynamic batch, or a ``.tflite``.
 
     Attributes:
         file: Where it lies.
@@ -156,8 +173,33 @@ class Exporting(Protocol[M_contra]):
 
 
 @runtime_checkable
+class ExportingTflite(Protocol[M_contra]):
+    """What an adaptor offers whose plans can be deployed in LiteRT."""
+
+    def export_tflite(self, model: M_contra, plan: Plan, calibration: Calibration | None, file: Path) -> ExportedModel:
+        """Write what a plan describes as one ``.tflite`` file; ops it leaves in float are float32.
+
+        Inputs and outputs keep the names of the model's signature. What the format has no form for is a note.
+
+        Raises:
+            TrialError: The plan has no such form.
+        """
+
+    def exported_tensors(
+        self,
+        model: M_contra,
+        plan: Plan,
+        calibration: Calibration | None,
+        exported: ExportedModel,
+        tensors: Sequence[str],
+        inputs: Inputs,
+    ) -> Mapping[str, Array]:
+        """What the tensors of an exported file should hold, by the arithmetic the file describes."""
+
+
+@runtime_checkable
 class Deploying(Protocol):
-    """What an adaptor offers whose runtime executes ONNX files that others exported."""
+    """What an adaptor offers whose runtime executes files that others exported."""
 
     def coverage(self, file: Path, options: RunOptions) -> Coverage:
         """Which nodes of the file the runtime executes in 8 bits."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from autoq.core.deployed import OpAgreement
 from autoq.core.deployment import ExportedModel, ExportSettings
+from autoq.core.file_format import FileFormat
 from autoq.core.number import to_plain
 from autoq.core.plan import Plan
 from autoq.core.records import Records
@@ -17,7 +18,7 @@ from autoq.core.trial import Latency
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write a plan as an ONNX file."""
+    """Write a plan as a file of the settings' format."""
 
     plan: Plan
     file: str
@@ -117,7 +118,8 @@ def deployment_task_to_json(task: DeploymentTask) -> dict[str, Any]:
     """Plain data without the type; the inverse of `deployment_task_from_json`."""
     match task:
         case Export():
-            settings = {"opset": task.settings.opset, "profile": task.settings.profile}
+            wanted = task.settings
+            settings = {"opset": wanted.opset, "profile": wanted.profile, "format": str(wanted.format)}
             return {"plan": task.plan.to_json(), "file": task.file, "settings": settings}
         case ScoreDeployed():
             return {
@@ -145,7 +147,8 @@ def deployment_task_from_json(kind: str, data: Mapping[str, Any]) -> DeploymentT
     if "exported" in values:
         values["exported"] = ExportedModel.from_json(values["exported"])
     if "settings" in values:
-        values["settings"] = ExportSettings(**values["settings"])
+        settings = values["settings"]
+        values["settings"] = ExportSettings(settings["opset"], settings["profile"], FileFormat(settings["format"]))
     task: DeploymentTask = DEPLOYMENT_TASKS[kind](**values)
     return task
 

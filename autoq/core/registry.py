@@ -24,12 +24,14 @@ class AdaptorEntry:
         extra: The extra that installs its framework: ``pip install autoq[extra]``.
         summary: One line for `autoq doctor` and `autoq init`.
         approaches: What it can do, the usual one first.
+        exports: Formats its plans can be written as for deployment, by name of `FileFormat`.
     """
 
     target: str
     extra: str
     summary: str
     approaches: tuple[str, ...]
+    exports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,48 +49,55 @@ AUTO = "post_training_auto_quant"
 WEIGHT_ONLY = "weight_only"
 
 _ONNXRT = "autoq.adaptors.onnxrt.adaptor"
+_ONNX, _TFLITE = ("onnx",), ("tflite",)
 
 ADAPTORS: Mapping[str, AdaptorEntry] = {
-    "onnxrt_qdq": AdaptorEntry(f"{_ONNXRT}:qdq", "onnxrt", "ONNX Runtime, static, QDQ format", (STATIC, AUTO)),
+    "onnxrt_qdq": AdaptorEntry(f"{_ONNXRT}:qdq", "onnxrt", "ONNX Runtime, static, QDQ format", (STATIC, AUTO), _ONNX),
     "onnxrt_qlinearops": AdaptorEntry(
-        f"{_ONNXRT}:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format", (STATIC, AUTO)
+        f"{_ONNXRT}:qlinearops", "onnxrt", "ONNX Runtime, static, QOperator format", (STATIC, AUTO), _ONNX
     ),
-    "onnxrt_integerops": AdaptorEntry(f"{_ONNXRT}:integerops", "onnxrt", "ONNX Runtime, dynamic", (DYNAMIC,)),
+    "onnxrt_integerops": AdaptorEntry(f"{_ONNXRT}:integerops", "onnxrt", "ONNX Runtime, dynamic", (DYNAMIC,), _ONNX),
     "openvino": AdaptorEntry(
         "autoq.adaptors.openvino.adaptor:OpenVinoAdaptor",
         "openvino",
         "OpenVINO CPU runtime, ONNX models, static",
         (STATIC, AUTO),
+        _ONNX,
     ),
     "pytorch_fx": AdaptorEntry(
         "autoq.adaptors.pytorch_fx.adaptor:FxAdaptor",
         "pytorch",
         "PyTorch, FX graph mode: functionals included",
         (STATIC, DYNAMIC, AUTO),
+        _ONNX,
     ),
     "pytorch_eager": AdaptorEntry(
         "autoq.adaptors.pytorch_eager.adaptor:EagerAdaptor",
         "pytorch",
         "PyTorch modules, each quantized on its own, static and dynamic",
         (STATIC, DYNAMIC, AUTO),
+        _ONNX,
     ),
     "pytorch_pt2e": AdaptorEntry(
         "autoq.adaptors.pytorch_pt2e.adaptor:Pt2eAdaptor",
         "pytorch",
         "PyTorch graphs of torch.export, compiled ahead of time",
         (STATIC, DYNAMIC, AUTO),
+        _ONNX,
     ),
     "tensorflow": AdaptorEntry(
         "autoq.adaptors.tensorflow.adaptor:TensorFlowAdaptor",
         "tensorflow",
         "TensorFlow: Keras, SavedModel and frozen graphs on oneDNN's 8-bit kernels, static",
         (STATIC, AUTO),
+        _TFLITE,
     ),
     "tensorflow_lite": AdaptorEntry(
         "autoq.adaptors.tensorflow_lite.adaptor:LiteRtAdaptor",
         "tensorflow-lite",
         "LiteRT: .tflite, Keras and SavedModel, static, dynamic and weight-only",
         (STATIC, DYNAMIC, WEIGHT_ONLY, AUTO),
+        _TFLITE,
     ),
     "toy": AdaptorEntry(
         "autoq.testing.toy:ToyAdaptor",

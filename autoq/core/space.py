@@ -182,6 +182,7 @@ class Space:
         recipes: What may act on a quantized plan as a whole, alternatives in the order they should be tried.
         fixed: Precision of the ops without a choice.
         float_recipes: Sets of recipes that are tried with every op in float before a search.
+        notes: What a reader should know of what is left out.
     """
 
     units: tuple[Unit, ...]
@@ -189,6 +190,7 @@ class Space:
     recipes: tuple[Recipe, ...] = ()
     fixed: Mapping[str, OpPrecision] = field(default_factory=dict, hash=False)
     float_recipes: tuple[tuple[Recipe, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: CapabilityTable, rules: SpaceRules = SpaceRules()) -> Space:
@@ -303,6 +305,7 @@ class Space:
             "recipes": [r.to_json() for r in self.recipes],
             "fixed": {op: p.to_json() for op, p in self.fixed.items()},
             "float_recipes": [[r.to_json() for r in several] for several in self.float_recipes],
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -321,6 +324,7 @@ class Space:
             tuple(Recipe.from_json(r) for r in data["recipes"]),
             {op: OpPrecision.from_json(p) for op, p in data["fixed"].items()},
             tuple(tuple(Recipe.from_json(r) for r in several) for several in data.get("float_recipes", ())),
+            tuple(data.get("notes", ())),
         )
 
     def full_plan(self) -> Plan:
@@ -332,7 +336,17 @@ class Space:
         return self.plan({u.id: u.float_index or 0 for u in self.units})
 
 
-def _narrow(table: CapabilityTable, rules: SpaceRules) -> dict[str, tuple[OpPrecision, ...]]:
+def rules_by_op(table: CapabilityTable, rules: SpaceRules) -> Mapping[str, OpRule]:
+    """What a job says of each op, by its id: the more specific rule wins, key by key.
+
+    Raises:
+        ConfigError: A pattern matches nothing.
+    """
+    return _rules_by_op(table, rules)[0]
+
+
+def _rules_by_op(table: CapabilityTable, rules: SpaceRules) -> tuple[dict[str, OpRule], dict[str, str]]:
+    """Rule by op id, and the op_wise pattern that names an op."""
     types = [row.op.type for row in table]
     ids = [row.op.id for row in table]
     rule_of = {row.op.id: rules.model_wise for row in table}
@@ -346,6 +360,11 @@ def _narrow(table: CapabilityTable, rules: SpaceRules) -> dict[str, tuple[OpPrec
         for op_id in match_names(pattern, ids, "op"):
             rule_of[op_id] = rule_of[op_id].overridden_by(rule)
             named[op_id] = pattern
+    return rule_of, named
+
+
+def _narrow(table: CapabilityTable, rules: SpaceRules) -> dict[str, tuple[OpPrecision, ...]]:
+    rule_of, named = _rules_by_op(table, rules)
     approach = OpRule(modes=rules.modes)
     allowed: dict[str, tuple[OpPrecision, ...]] = {}
     for row in table:

@@ -9,7 +9,7 @@ from autoq.core.deployed import Agreement, DeployedScore, Deployment, RuntimeRes
 from autoq.core.interval import Interval
 from autoq.report.text import counted, fixed, join, ratio_text, score
 
-_TITLES = {"onnxrt": "ONNX Runtime", "openvino": "OpenVINO"}
+_TITLES = {"onnxrt": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
 
 _VERDICTS = {
     Agreement.PASSED: "agrees",

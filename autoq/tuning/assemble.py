@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoq.config.conflicts import MODES
 from autoq.config.data_schema import Dataloader
 from autoq.config.files import import_beside
 from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.batch import Inputs, TensorSpec
+from autoq.core.deployment import runtimes_of
 from autoq.core.digest import canonical_json
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name, load_function, qualified_name
+from autoq.core.precision import Mode
 from autoq.core.registry import make_adaptor, strategy_factory
 from autoq.core.task import MetricInfo, Split
 from autoq.data.shuffle import Shuffled, shuffled
@@ -114,7 +117,7 @@ def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
         model,
         tuple(section.inputs),
         tuple(section.outputs),
-        {"weights": weights, "arguments": dict(section.arguments)},
+        {"weights": weights, "arguments": dict(section.arguments), "signature": section.signature},
         lambda: _example(job, parts),
     )
 
@@ -146,7 +149,7 @@ def _open_data(job: Job, parts: PythonParts, inputs: Sequence[TensorSpec]) -> Jo
     if tune is not None:
         splits[Split.TUNE] = tune
     calibration = None
-    if job.quantization.approach != "post_training_dynamic_quant":
+    if Mode.STATIC in MODES[job.quantization.approach]:
         spec = job.quantization.calibration.dataloader
         calibration = _python_data(parts.calibration, "calib_dataloader", job, inputs)
         if calibration is None:
@@ -274,4 +277,5 @@ def _deployment_of(job: Job) -> DeploymentSettings | None:
     section = job.deployment
     if section is None:
         return None
-    return DeploymentSettings(tuple(section.runtimes), section.profile, section.opset, section.tolerance)
+    runtimes = section.runtimes or runtimes_of(job.model.framework)
+    return DeploymentSettings(tuple(runtimes), section.profile, section.opset, section.tolerance)

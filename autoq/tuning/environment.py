@@ -8,7 +8,20 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("autoq", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "torch", "tensorflow", "openvino")
+PACKAGES = (
+    "autoq",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "openvino",
+)
 
 
 def processor() -> str:

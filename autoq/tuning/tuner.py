@@ -259,7 +259,7 @@ def open_session(desk: Desk, settings: TuningSettings) -> Session:
         baseline,
         records,
         sensing_seconds=_SENSING_SECONDS if limit is None else min(_SENSING_SECONDS, _SENSING_SHARE * limit),
-        notes=list(description.notes),
+        notes=[*description.notes, *space.notes],
     )
 
 

@@ -1,1 +1,1 @@
-"""The deployment gate: the tuned model as an ONNX file, scored again in the runtimes it is meant for."""
+"""The deployment gate: the tuned model as a file, scored again in the runtimes it is meant for."""

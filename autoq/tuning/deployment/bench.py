@@ -13,7 +13,7 @@ from autoq.core.adaptor import Adaptor, Candidate, RunOptions
 from autoq.core.agreement import sqnr, worst
 from autoq.core.batch import Array, Inputs, Outputs
 from autoq.core.deployed import OpAgreement
-from autoq.core.deployment import RUNTIMES, Deploying, Exporting
+from autoq.core.deployment import RUNTIMES, Deploying, Exporting, ExportingTflite
 from autoq.core.deployment_task import (
     CompareDeployed,
     DeployedCompared,
@@ -27,6 +27,7 @@ from autoq.core.deployment_task import (
     ScoreDeployed,
 )
 from autoq.core.errors import TrialError, UnsupportedError
+from autoq.core.file_format import FileFormat
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.registry import make_adaptor
 from autoq.core.runner import ProgressListener
@@ -89,20 +90,20 @@ class DeploymentBench:
             case CompareDeployed():
                 return self._compare(task)
 
-    def _exporting(self) -> Exporting[Any]:
-        adaptor: object = self._access.adaptor
-        if not isinstance(adaptor, Exporting):
-            raise UnsupportedError(
-                f"framework {self._access.framework} cannot export its models as ONNX",
-                hint="leave the section deployment out",
-            )
-        return adaptor
-
     def _export(self, task: Export) -> Exported:
         access, file = self._access, Path(task.file)
         file.parent.mkdir(parents=True, exist_ok=True)
         calibration = access.calibration() if len(task.plan) else None
-        model = self._exporting().export_onnx(access.model, task.plan, calibration, file, task.settings)
+        adaptor: object = access.adaptor
+        if task.settings.format is FileFormat.ONNX and isinstance(adaptor, Exporting):
+            model = adaptor.export_onnx(access.model, task.plan, calibration, file, task.settings)
+        elif task.settings.format is FileFormat.TFLITE and isinstance(adaptor, ExportingTflite):
+            model = adaptor.export_tflite(access.model, task.plan, calibration, file)
+        else:
+            raise UnsupportedError(
+                f"framework {access.framework} cannot export its models as {task.settings.format.label}",
+                hint="leave the section deployment out",
+            )
         size = sum(path.stat().st_size for path in (file, file.with_suffix(".data")) if path.exists())
         return Exported(model, size)
 
@@ -179,7 +180,10 @@ class DeploymentBench:
     def _expected(self, task: CompareDeployed, tensors: Sequence[str], inputs: Inputs) -> Mapping[str, Array]:
         access = self._access
         calibration = access.calibration() if len(task.plan) else None
-        return self._exporting().exported_tensors(access.model, task.plan, calibration, task.exported, tensors, inputs)
+        adaptor: object = access.adaptor
+        if not isinstance(adaptor, Exporting | ExportingTflite):
+            raise UnsupportedError(f"framework {access.framework} cannot tell what the tensors of a file should hold")
+        return adaptor.exported_tensors(access.model, task.plan, calibration, task.exported, tensors, inputs)
 
     def _batches(self) -> list[Inputs]:
         source = self._access.samples

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoq.core.deployed import Agreement, DeployedScore, Deployment, RuntimeResult
-from autoq.core.deployment import DEFAULT_OPSET, ExportedModel, ExportSettings
+from autoq.core.deployment import DEFAULT_OPSET, FORMATS, ExportedModel, ExportSettings
 from autoq.core.deployment_task import (
     CompareDeployed,
     DeployedCompared,
@@ -21,6 +21,7 @@ from autoq.core.deployment_task import (
 )
 from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError, EvaluationError
+from autoq.core.file_format import FileFormat
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.records import Records
 from autoq.core.task import Answer, Split, Task
@@ -32,7 +33,8 @@ from autoq.tuning.session import Session, Stopped
 FOLDER = "deployment"
 """Folder of a job, and of a saved result, that holds the exported files."""
 
-QUANTIZED_FILE, FLOAT_FILE = "quantized.onnx", "fp32.onnx"
+QUANTIZED_FILE, FLOAT_FILE = "quantized", "fp32"
+"""Names of the files without the suffix, which is their format's name."""
 
 
 @dataclass(frozen=True)
@@ -76,42 +78,49 @@ class _Gate:
         )
 
     def run(self) -> Deployment:
-        quantized = self._exported(self._plan, QUANTIZED_FILE)
-        if isinstance(quantized, str):
+        settings = self._settings
+        pairs = {kind: self._pair(kind) for kind in dict.fromkeys(FORMATS[name] for name in settings.runtimes)}
+        written = [quantized for quantized, _ in pairs.values() if not isinstance(quantized, str)]
+        failures = [quantized for quantized, _ in pairs.values() if isinstance(quantized, str)]
+        if not written:
             return Deployment(
-                self._plan.digest, self._settings.tolerance, self._settings.profile, "", (), failure=quantized
+                self._plan.digest, settings.tolerance, settings.profile, (), (), failure="; ".join(failures)
             )
-        plain = self._exported(FP32_PLAN, FLOAT_FILE)
-        results = tuple(self._runtime(name, quantized, plain) for name in self._settings.runtimes)
-        notes = quantized.notes if not isinstance(plain, str) else (*quantized.notes, f"no fp32 file: {plain}")
         return Deployment(
             self._plan.digest,
-            self._settings.tolerance,
-            self._settings.profile,
-            f"{FOLDER}/{QUANTIZED_FILE}",
-            results,
-            quantized.rules,
-            quantized.broken,
-            notes,
+            settings.tolerance,
+            settings.profile,
+            tuple(f"{FOLDER}/{model.file.name}" for model in written),
+            tuple(self._runtime(name, *pairs[FORMATS[name]]) for name in settings.runtimes),
+            tuple(rule for model in written for rule in model.rules),
+            tuple(broken for model in written for broken in model.broken),
+            tuple(_notes(pairs.values())),
         )
 
     # -- steps -------------------------------------------------------------------------------------------------
 
-    def _exported(self, plan: Plan, name: str) -> ExportedModel | str:
-        """The exported model, or why there is none."""
+    def _pair(self, kind: FileFormat) -> tuple[ExportedModel | str, ExportedModel | str]:
+        """The quantized and the float model in one format, or why there is none."""
+        quantized = self._exported(self._plan, QUANTIZED_FILE, kind)
+        return quantized, quantized if isinstance(quantized, str) else self._exported(FP32_PLAN, FLOAT_FILE, kind)
+
+    def _exported(self, plan: Plan, stem: str, kind: FileFormat) -> ExportedModel | str:
+        name = f"{stem}.{kind}"
         key, file = f"{self._key}:{name}", self._folder / name
         stored = self._fact(key)
         if stored is not None and file.is_file():
             return replace(ExportedModel.from_json(stored), file=file)
         profile = self._settings.profile if len(plan) else None
-        settings = ExportSettings(self._settings.opset or DEFAULT_OPSET, profile)
+        settings = ExportSettings(self._settings.opset or DEFAULT_OPSET, profile, kind)
         answer = self._do(Export(plan, str(file), settings))
         if not isinstance(answer, Exported):
             return _reason(answer)
         self._keep(key, answer.model.to_json())
         return answer.model
 
-    def _runtime(self, name: str, exported: ExportedModel, plain: ExportedModel | str) -> RuntimeResult:
+    def _runtime(self, name: str, exported: ExportedModel | str, plain: ExportedModel | str) -> RuntimeResult:
+        if isinstance(exported, str):
+            return RuntimeResult(name, Agreement.FAILED, failure=exported)
         key = f"{self._key}:{name}"
         stored = self._fact(key)
         if stored is not None:
@@ -134,7 +143,7 @@ class _Gate:
         if metrics is None:
             # The user's function takes the framework's own model: it cannot score a file.
             result = RuntimeResult(name, Agreement.NOT_SCORED, quantized_ops=len(exported.quantized))
-            return _noted(result, "your own function eval_func cannot score an ONNX file: outputs are compared instead")
+            return _noted(result, "your own function eval_func cannot score a file: outputs are compared instead")
         scores: list[DeployedScore] = []
         result = RuntimeResult(name, Agreement.PASSED, quantized_ops=len(exported.quantized))
         for split, quantized in self._quantized_records().items():
@@ -225,6 +234,14 @@ def _reason(answer: Answer | AutoqError) -> str:
     if isinstance(answer, Failure):
         return answer.message
     return str(answer)
+
+
+def _notes(pairs: Iterable[tuple[ExportedModel | str, ExportedModel | str]]) -> Iterator[str]:
+    for quantized, plain in pairs:
+        if not isinstance(quantized, str):
+            yield from quantized.notes
+            if isinstance(plain, str):
+                yield f"no fp32 file: {plain}"
 
 
 def _noted(result: RuntimeResult, note: str) -> RuntimeResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -67,14 +68,14 @@ def test_both_runtimes_agree_with_the_tuned_model(agreed):
 
 
 def test_the_exported_file_is_standard_and_takes_any_batch(agreed):
-    model = onnx.load(agreed.folder / agreed.outcome.deployment.file)
+    model = onnx.load(agreed.folder / agreed.outcome.deployment.files[0])
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
     assert not model.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value")
 
 
 def test_quantized_weights_leave_no_float_copy(agreed):
-    model = onnx.load(agreed.folder / agreed.outcome.deployment.file)
+    model = onnx.load(agreed.folder / agreed.outcome.deployment.files[0])
     floats = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
     assert max(len(t.raw_data) // 4 for t in floats) <= 32  # scales
 
@@ -137,10 +138,15 @@ def test_the_gate_works_in_a_child_process(tuned):
     assert found.runtimes[0].agreement is Agreement.PASSED
 
 
-def test_a_framework_that_exports_nothing_is_told(tmp_path):
-    import toy_job
-
-    job = toy_job.write_job(tmp_path, toy_job.toy_chain((0.01,) * 3), deployment__runtimes=["onnxrt"])
-    found = run_job(job, SilentListener()).outcome.deployment
-    assert "framework toy cannot export its models as ONNX" in found.failure
+def test_an_adaptor_that_does_not_export_what_the_registry_says_is_told(tuned, monkeypatch):
+    monkeypatch.setitem(ADAPTORS, "onnxrt_qdq", replace(ADAPTORS["onnxrt_qdq"], exports=("tflite",)))
+    found = tuned(deployment__runtimes=["litert"]).outcome.deployment
+    assert "framework onnxrt_qdq cannot export its models as LiteRT" in found.failure
     assert not found.passed
+
+
+def test_a_runtime_whose_format_cannot_be_written_leaves_the_others_alone(tuned, monkeypatch):
+    monkeypatch.setitem(ADAPTORS, "onnxrt_qdq", replace(ADAPTORS["onnxrt_qdq"], exports=("onnx", "tflite")))
+    found = tuned(deployment__runtimes=["litert", "onnxrt"]).outcome.deployment
+    assert [r.agreement for r in found.runtimes] == [Agreement.FAILED, Agreement.PASSED]
+    assert found.files == ("deployment/quantized.onnx",)

@@ -62,7 +62,7 @@ def case(request, tmp_path_factory):
     return Case(*request.param, tmp_path_factory.mktemp("exported"))
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", ["onnxrt", "openvino"])
 def test_a_runtime_computes_what_the_tuned_model_computes(case, runtime):
     found = make_adaptor(RUNTIMES[runtime]).load_artifact(case.file, ONE).predict(case.inputs)
     assert list(found) == list(case.outputs)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import small_onnx
 
-from autoq.config.loader import load_job
+from autoq.config.loader import load_job, parse_job
 from autoq.config.rules import profiled, space
 from autoq.core.adaptor import ModelSource
+from autoq.core.deployment import runtimes_of
 from autoq.core.errors import ConfigError
 from autoq.core.registry import make_adaptor
+from autoq.tuning.assemble import settings_of
 
 
 @pytest.fixture
@@ -27,7 +31,9 @@ def test_a_job_without_the_section_has_no_gate(job_of):
 
 
 def test_runtimes_default_to_all_and_one_may_stand_alone(job_of):
-    assert job_of(deployment={}).deployment.runtimes == ["onnxrt", "openvino"]
+    job = job_of(deployment={})
+    assert job.deployment.runtimes is None
+    assert settings_of(job).deployment.runtimes == ("onnxrt", "openvino")
     assert job_of(deployment__runtimes="openvino").deployment.runtimes == ["openvino"]
 
 
@@ -70,3 +76,37 @@ def test_a_profile_that_the_framework_has_nothing_for_is_told_with_its_place(job
         profiled(job, table_of(job))
     assert "job.yaml:" in raised.value.where
     assert "static u8s8" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("framework", "path", "runtime", "goes"),
+    [
+        ("onnxrt_qdq", "model.onnx", "litert", "onnxrt, openvino"),
+        ("pytorch_fx", "models:build", "litert", "onnxrt, openvino"),
+        ("tensorflow", "saved", "onnxrt", "litert"),
+        ("tensorflow_lite", "model.tflite", "openvino", "litert"),
+    ],
+)
+def test_a_runtime_that_does_not_read_what_the_framework_exports_is_told_with_its_place(framework, path, runtime, goes):
+    text = f"model: {{framework: {framework}, path: '{path}'}}\ndeployment: {{runtimes: [{runtime}]}}\n"
+    with pytest.raises(ConfigError, match=r"j\.yaml:2:25: runtime \w+ reads \w+ models, and framework") as raised:
+        parse_job(text, "j.yaml", Path())
+    assert f"framework {framework} goes with: {goes}" in str(raised.value)
+
+
+@pytest.mark.parametrize("framework", ["tensorflow", "tensorflow_lite"])
+def test_tensorflow_jobs_are_scored_in_litert_by_default(framework):
+    job = parse_job(f"model: {{framework: {framework}, path: saved}}\ndeployment: {{}}\n", "j.yaml", Path())
+    assert runtimes_of(job.model.framework) == ("litert",)
+
+
+@pytest.mark.parametrize("key", ["profile: tensorrt", "opset: 17"])
+def test_what_is_for_onnx_files_is_refused_for_litert(key):
+    text = f"model: {{framework: tensorflow, path: saved}}\ndeployment: {{{key}}}\n"
+    with pytest.raises(ConfigError, match=r"2:14: deployment\.\w+ is for ONNX models"):
+        parse_job(text, "j.yaml", Path())
+
+
+def test_a_framework_that_exports_nothing_is_told_at_the_section():
+    with pytest.raises(ConfigError, match=r"2:1: framework toy cannot export its models"):
+        parse_job("model: {framework: toy, path: m.json}\ndeployment: {}\n", "j.yaml", Path())

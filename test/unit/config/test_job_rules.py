@@ -34,7 +34,7 @@ def one_criterion(tuning: str, metric: str = "top1", name: str = "top1", higher:
     [
         ("post_training_static_quant", (Mode.STATIC,)),
         ("post_training_dynamic_quant", (Mode.DYNAMIC,)),
-        ("post_training_auto_quant", (Mode.STATIC, Mode.DYNAMIC)),
+        ("post_training_auto_quant", (Mode.STATIC, Mode.DYNAMIC, Mode.WEIGHT_ONLY)),
     ],
 )
 def test_the_approach_decides_the_modes(approach: str, modes: tuple[Mode, ...]) -> None:

@@ -78,16 +78,16 @@ def test_a_result_comes_back_as_it_was():
         "onnxrt", Agreement.DISAGREES, "1.31", (score,), 3, 4, LATENCY, 12.5, 30.0,
         OpAgreement("conv", 5.0), (OpAgreement("conv", 5.0),), ("a note",),
     )  # fmt: skip
-    found = Deployment("abc", 0.002, "tensorrt", "deployment/quantized.onnx", (runtime,), ("int8",), MODEL.broken)
+    found = Deployment("abc", 0.002, "tensorrt", ("deployment/quantized.onnx",), (runtime,), ("int8",), MODEL.broken)
     assert Deployment.from_json(through_json(found.to_json())) == found
 
 
 def test_the_gate_passes_when_every_runtime_agrees_and_no_rule_is_broken():
     agreed = RuntimeResult("onnxrt", Agreement.PASSED)
-    assert Deployment("abc", 0.002, None, "f", (agreed,)).passed
-    assert not Deployment("abc", 0.002, None, "f", (agreed, RuntimeResult("openvino", Agreement.FAILED))).passed
-    assert not Deployment("abc", 0.002, "tensorrt", "f", (agreed,), broken=MODEL.broken).passed
-    assert not Deployment("abc", 0.002, None, "", (), failure="cannot be exported").passed
+    assert Deployment("abc", 0.002, None, ("f",), (agreed,)).passed
+    assert not Deployment("abc", 0.002, None, ("f",), (agreed, RuntimeResult("openvino", Agreement.FAILED))).passed
+    assert not Deployment("abc", 0.002, "tensorrt", ("f",), (agreed,), broken=MODEL.broken).passed
+    assert not Deployment("abc", 0.002, None, (), (), failure="cannot be exported").passed
 
 
 @pytest.mark.parametrize("difference", [0.002, -0.002])
