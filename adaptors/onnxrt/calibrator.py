@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-
-import numpy as np
 
 from autoq.adaptors.onnxrt.calibrator_segments import Chain, measure_shapes
 from autoq.adaptors.onnxrt.model import OnnxModel
 from autoq.adaptors.onnxrt.session import SessionSettings, reason
-from autoq.calibration.histogram import TensorCollector
-from autoq.calibration.io import content_digest
+from autoq.calibration.streaming import collect_streamed
 from autoq.core.batch import Array, Batch
 from autoq.core.errors import AutoqError, DataError, ModelError
 from autoq.core.statistics import Calibration, Needs
@@ -53,21 +49,7 @@ def collect(
         DataError: The model fails on the data, or they drive a tensor to NaN or infinity.
     """
     observer = _Observer(model, needs.tensors, threads, budget)
-    collectors = {name: TensorCollector(name, histogram=needs.histogram) for name in needs.tensors}
-    samples = 0
-    # One thread counts what the last segment made while the next one runs: neither waits long for the other.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        counting: Future[None] | None = None
-        for batch in batches:
-            samples += batch.samples
-            for tensors in observer.run(feed(batch)):
-                if counting is not None:
-                    counting.result()
-                counting = pool.submit(_take_in, collectors, tensors)
-        if counting is not None:
-            counting.result()
-    statistics = {name: collector.statistics() for name, collector in collectors.items()}
-    return Calibration(statistics, samples, content_digest(model.fingerprint, statistics))
+    return collect_streamed(batches, needs, lambda batch: observer.run(feed(batch)), model.fingerprint)
 
 
 def observe(
@@ -85,16 +67,6 @@ def observe(
         for part in observer.run(feed(batch)):
             found |= part
         yield {name: found[name] for name in tensors}
-
-
-def _take_in(collectors: dict[str, TensorCollector], tensors: dict[str, Array]) -> None:
-    # Empties the dict on the way: each tensor is freed as soon as it is counted.
-    for name in tuple(tensors):
-        values = tensors.pop(name)
-        if np.issubdtype(values.dtype, np.floating):
-            collectors[name].update(values)
-        else:
-            collectors.pop(name, None)
 
 
 class _Observer:

@@ -15,6 +15,13 @@ from autoq.core.quiet import silent_stderr
 
 # The most severe messages only; a user who set the switch keeps it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_OWN_THREADS = "TF_OVERRIDE_GLOBAL_THREADPOOL"
+_ASKED_BEFORE = os.environ.get(_OWN_THREADS) == "1"
+# Read once, when the process makes its first device: every session gets as many threads as it asks for. Without it the
+# first one decides for all.
+os.environ.setdefault(_OWN_THREADS, "1")
+
 if "tensorflow" in sys.modules:
     import tensorflow as tf
 else:
@@ -24,4 +31,11 @@ else:
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["silent_stderr", "tf"]
+from tensorflow.python.eager import context as _context  # noqa: E402
+
+SETTABLE_THREADS = os.environ[_OWN_THREADS] == "1" and (
+    _ASKED_BEFORE or not getattr(_context.context(), "_initialized", False)
+)
+"""Whether sessions have threads of their own number; False where TensorFlow ran before this module was imported."""
+
+__all__ = ["SETTABLE_THREADS", "silent_stderr", "tf"]
