@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from autoq.adaptors.tensorflow.graph import Graph
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.patterns import Tail, tail_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class FusedOp:
         weight: Tensor of its constant weight, or None.
         bias: Tensor of its constant bias, or None.
         summand: The other operand of a residual sum that its kernel does, or None.
-        activation: Type of the node that ends it, e.g. ``Relu6``; empty without one.
+        activation: Type of the activation that ends it: ``Relu``, ``Relu6``, ``Tanh``, ``Sigmoid``, ``GeluExact`` or
+            ``GeluApproximate``; empty without one.
         output: The tensor it leaves behind.
     """
 
@@ -34,6 +36,16 @@ class FusedOp:
     summand: str | None
     activation: str
     output: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it reads quantized, the summand of a residual sum included."""
+        return self.operands if self.summand is None else (*self.operands, self.summand)
+
+    @property
+    def last(self) -> str:
+        """Name of the node that makes its output."""
+        return self.output.partition(":")[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,3 +69,74 @@ class Fusion:
     def owner(self) -> Mapping[str, FusedOp]:
         """Op by the name of any of its nodes."""
         return {name: op for op in self.ops for name in op.members}
+
+    @cached_property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """Which op feeds which, also through ops that cannot be quantized."""
+        sources: dict[str, dict[str, None]] = {}
+        edges: dict[tuple[str, str], None] = {}
+        for node in self.graph.nodes:
+            op = self.owner.get(node.name)
+            feeding: dict[str, None] = {}
+            for tensor in data_inputs(node):
+                feeding |= sources.get(tensor.partition(":")[0], {})
+            if op is not None:
+                edges |= {(f, op.id): None for f in feeding if f != op.id}
+                feeding = {op.id: None}
+            sources[node.name] = feeding
+        return tuple(edges)
+
+
+# Ops with an 8-bit kernel for a constant second input; those without a kernel at all are listed with the reason.
+_WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
+_PRODUCTS = frozenset({"MatMul", "BatchMatMulV2"})
+_POOLS = frozenset({"MaxPool", "AvgPool"})
+
+
+def find_ops(graph: Graph) -> Fusion:
+    """All ops of a graph that an 8-bit kernel exists for, or could be expected of; in execution order.
+
+    Args:
+        graph: A folded graph: BatchNorm lies in the weights, biases are `BiasAdd` nodes.
+    """
+    taken: set[str] = set()
+    ops: list[FusedOp] = []
+    # Backwards: a sum of two convolutions belongs to the later one, which runs when the other is done.
+    for node in reversed(graph.nodes):
+        op = _op(graph, node, taken) if node.name not in taken else None
+        if op is not None:
+            taken.update(op.members)
+            ops.append(op)
+    ops.sort(key=lambda op: graph.position[op.last])
+    return Fusion(graph, ops)
+
+
+def _op(graph: Graph, node: NodeDef, taken: Container[str]) -> FusedOp | None:
+    inputs, output = data_inputs(node), f"{node.name}:0"
+    if not inputs or graph.dtype(output) != "float32":
+        return None
+    weight: str | None = None
+    operands: tuple[str, ...] = (inputs[0],)
+    tail = Tail(None, None, "", (), output)
+    if node.op in _WEIGHTED or node.op in _PRODUCTS:
+        if graph.constant(inputs[0]) is not None:
+            return None
+        weight = inputs[1] if graph.constant(inputs[1]) is not None else None
+        operands = (inputs[0],) if weight is not None else (inputs[0], inputs[1])
+        if weight is not None and node.op in _WEIGHTED:
+            tail = tail_of(graph, node, taken)
+    elif node.op in _POOLS:
+        pass
+    elif node.op == "Mean":
+        axes = graph.constant(inputs[1])
+        shape = graph.shape(inputs[0])
+        if axes is None or shape is None or len(shape) != 4:
+            return None
+        if sorted(int(a) % 4 for a in axes.reshape(-1)) != [1, 2]:
+            return None
+    else:
+        return None
+    members = sorted((node.name, *tail.members), key=graph.position.__getitem__)
+    return FusedOp(
+        node.name, node.op, tuple(members), operands, weight, tail.bias, tail.summand, tail.activation, tail.output
+    )
