@@ -34,6 +34,7 @@ demo: $(INSTALLED)  ## Tune EfficientNet-Lite0 (ImageNet) on this machine and re
 test: $(INSTALLED)  ## Run all tests, on real models
 	@$(BIN)/python -m examples.onnxrt.prepare
 	@$(BIN)/python -m examples.pytorch.prepare
+	@$(BIN)/python -m examples.tensorflow.prepare
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## Check style, types and layers
@@ -49,6 +50,7 @@ format: $(INSTALLED)  ## Format the code
 bench: $(INSTALLED)  ## Measure the figures of the README on this machine
 	@$(BIN)/python -m examples.onnxrt.prepare
 	@$(BIN)/python -m examples.pytorch.prepare
+	@$(BIN)/python -m examples.tensorflow.prepare resnet18 mobilenet_v2 classifier text
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 peers: $(INSTALLED)  ## Run autoq beside INC, NNCF and ONNX Runtime's quantizers (hours; goes on where it stopped)
