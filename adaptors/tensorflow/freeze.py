@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from autoq.adaptors.tensorflow.frozen import Frozen
 from autoq.adaptors.tensorflow.graph import GraphDef, node_name
-from autoq.adaptors.tensorflow.runtime import tf
+from autoq.adaptors.tensorflow.runtime import convert_variables_to_constants_v2, tf
 from autoq.core.batch import TensorSpec
 
 _CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
@@ -36,8 +34,8 @@ def freeze(
     proto = short_names(function.graph.as_graph_def(), {node_name(name) for name in (*fed, *fetched)})
     return Frozen(
         proto,
-        tuple(_spec(name, tensor) for name, tensor in zip(inputs, function.inputs, strict=True)),
-        tuple(_spec(name, tensor) for name, tensor in zip(outputs, function.outputs, strict=True)),
+        tuple(spec_of(name, tensor) for name, tensor in zip(inputs, function.inputs, strict=True)),
+        tuple(spec_of(name, tensor) for name, tensor in zip(outputs, function.outputs, strict=True)),
         fed,
         fetched,
         signature,
@@ -93,6 +91,7 @@ def _renamed(name: str, names: dict[str, str]) -> str:
     return name.replace(node, names[node], 1)
 
 
-def _spec(name: str, tensor: Any) -> TensorSpec:
+def spec_of(name: str, tensor: Any) -> TensorSpec:
+    """Name, type and shape of a ``tf.Tensor`` or ``tf.TensorSpec``."""
     shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
     return TensorSpec(name, tensor.dtype.base_dtype.name, shape)

@@ -14,3 +14,12 @@ def read(source: ModelSource) -> Frozen:
         ModelError: It cannot be read or frozen.
     """
     return read_keras(source.model, f"Keras model {source.model.name}")
+
+
+def read_unchecked(source: ModelSource) -> Frozen:
+    """Freeze a model that may be quantized already: to run it, not to quantize it.
+
+    Raises:
+        ModelError: It cannot be read or frozen.
+    """
+    return read(source)

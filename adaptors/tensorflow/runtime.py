@@ -31,11 +31,24 @@ else:
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 from tensorflow.python.eager import context as _context  # noqa: E402
+from tensorflow.python.framework import op_def_registry  # noqa: E402
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2  # noqa: E402
 
 SETTABLE_THREADS = os.environ[_OWN_THREADS] == "1" and (
     _ASKED_BEFORE or not getattr(_context.context(), "_initialized", False)
 )
 """Whether sessions have threads of their own number; False where TensorFlow ran before this module was imported."""
 
-__all__ = ["SETTABLE_THREADS", "silent_stderr", "tf"]
+SavedModel = saved_model_pb2.SavedModel
+"""The file of a SavedModel."""
+
+__all__ = [
+    "SETTABLE_THREADS",
+    "SavedModel",
+    "convert_variables_to_constants_v2",
+    "op_def_registry",
+    "silent_stderr",
+    "tf",
+]

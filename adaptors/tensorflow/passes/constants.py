@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from tensorflow.python.framework import op_def_registry
 
 from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
 from autoq.adaptors.tensorflow.passes.rewrite import Rewrite
-from autoq.adaptors.tensorflow.runtime import tf
+from autoq.adaptors.tensorflow.runtime import op_def_registry, tf
 
 _GROWTH = 1 << 16
 """Bytes by which a result may exceed what it is computed from: a filled or tiled tensor is better made at run time."""
