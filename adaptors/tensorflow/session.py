@@ -10,7 +10,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class SessionSettings:
     bf16: bool = False
     plain: bool = False
     traced: bool = False
+
+    def with_trace(self) -> SessionSettings:
+        """The same, recording times."""
+        return replace(self, traced=True)
 
 
 class GraphSession:
