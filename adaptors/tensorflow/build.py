@@ -10,10 +10,10 @@ from autoq.adaptors.tensorflow.emit import Emitter, Stored
 from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
 from autoq.adaptors.tensorflow.graph import GraphDef, NodeDef, data_inputs
 from autoq.adaptors.tensorflow.kernels import Kernels
-from autoq.adaptors.tensorflow.limits import why_not
+from autoq.adaptors.tensorflow.limits import pad_sizes, why_not
 from autoq.adaptors.tensorflow.model import TensorFlowModel
 from autoq.adaptors.tensorflow.moves import CLIPS, DIRECT, moved
-from autoq.adaptors.tensorflow.ranges import Grid, Ranges
+from autoq.adaptors.tensorflow.ranges import Ranges
 from autoq.adaptors.tensorflow.runtime import tf
 from autoq.adaptors.tensorflow.storage import Storage, keeps, plan_storage, wanted
 from autoq.core.errors import TrialError
@@ -95,26 +95,20 @@ def _move(emitter: Emitter, storage: Storage, node: NodeDef) -> None:
     graph, inputs = emitter.graph, data_inputs(node)
     values = moved(graph, node)
     stored = [emitter.quantized(name, storage.grids[name]) for name in values]
-    others = [emitter.float_of(name) for name in inputs[len(values) :]]
     first, output = stored[0], f"{node.name}:0"
     grid, base = first.grid, f"{node.name}/stored"
     if node.op in CLIPS:
         high = grid.stored(6.0) if node.op == "Relu6" and grid.real[1] > 6.0 else None
         emitter.keep(output, emitter.clamp(first, grid.zero_point, high))
-    elif node.op in DIRECT or (node.op == "Pad" and not grid.zero_point):
+    elif node.op == "Pad":
+        sizes = np.asarray(pad_sizes(graph, node), np.int32).reshape(-1, 2)
+        emitter.keep(output, emitter.pad(first, emitter.array(f"{node.name}/sizes", sizes), node.name))
+    elif node.op in DIRECT:
+        others = [emitter.float_of(name) for name in inputs[len(values) :]]
         made = emitter.add_like(node, emitter.fresh(base), [*(s.name for s in stored), *others], first.type)
         emitter.keep(output, Stored(made, grid))
     else:
+        others = [emitter.float_of(name) for name in inputs[1:]]
         seen, kind = emitter.bytes_of(first), tf.int8 if grid.signed else tf.uint8
-        if node.op == "Pad":
-            made = _pad(emitter, node, seen, others[0], grid)
-        else:
-            made = emitter.add_like(node, emitter.fresh(f"{node.name}/bytes"), [seen, *others], kind)
+        made = emitter.add_like(node, emitter.fresh(f"{node.name}/bytes"), [seen, *others], kind)
         emitter.keep(output, emitter.as_stored(made, grid, node.name))
-
-
-def _pad(emitter: Emitter, node: NodeDef, seen: str, paddings: str, grid: Grid) -> str:
-    """Pads with what zero is stored as."""
-    fill = emitter.array(f"{node.name}/fill", np.asarray(grid.zero_point, np.uint8))
-    attributes = {"T": tf.uint8, "Tpaddings": tf.as_dtype(node.attr["Tpaddings"].type)}
-    return emitter.add("PadV2", emitter.fresh(f"{node.name}/bytes"), [seen, paddings, fill], attributes)

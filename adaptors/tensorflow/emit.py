@@ -180,6 +180,14 @@ class Emitter:
                 name = self.add(op, self.fresh(f"{base}/{op.lower()}"), [name, limit], {"T": kind})
         return self.as_stored(name, stored.grid, base)
 
+    def pad(self, stored: Stored, sizes: str, base: str) -> Stored:
+        """Surround a tensor with what zero is stored as. On quantized types TensorFlow does so byte by byte."""
+        kind = _BYTES[stored.grid.kind]
+        fill = self.array(f"{base}/fill", np.asarray(stored.grid.zero_point, kind.as_numpy_dtype))
+        attributes = {"T": kind, "Tpaddings": tf.int32}
+        name = self.add("PadV2", self.fresh(f"{base}/bytes"), [self.bytes_of(stored), sizes, fill], attributes)
+        return self.as_stored(name, stored.grid, base)
+
     def bytes_of(self, stored: Stored) -> str:
         """An 8-bit tensor as plain integers."""
         name = self.fresh(f"{node_name(stored.name)}/bytes")

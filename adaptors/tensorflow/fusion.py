@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
-from autoq.adaptors.tensorflow.patterns import Tail, tail_of
+from autoq.adaptors.tensorflow.patterns import Tail, padding_before, tail_of
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class FusedOp:
     Attributes:
         id: Name of the anchor, the node that does the work.
         type: Operator type of the anchor, e.g. ``Conv2D``.
-        members: Names of all its nodes, the anchor first, in execution order.
+        members: Names of all its nodes: the anchor, the Pad that a convolution does as well, and what follows in
+            execution order.
         operands: Tensors it reads quantized; for a residual sum, not the summand.
         weight: Tensor of its constant weight, or None.
         bias: Tensor of its constant bias, or None.
@@ -117,7 +118,7 @@ def _op(graph: Graph, node: NodeDef, taken: Container[str]) -> FusedOp | None:
         return None
     weight: str | None = None
     operands: tuple[str, ...] = (inputs[0],)
-    tail = Tail(None, None, "", (), output)
+    tail, head = Tail(None, None, "", (), output), None
     if node.op in _WEIGHTED or node.op in _PRODUCTS:
         if graph.constant(inputs[0]) is not None:
             return None
@@ -125,6 +126,7 @@ def _op(graph: Graph, node: NodeDef, taken: Container[str]) -> FusedOp | None:
         operands = (inputs[0],) if weight is not None else (inputs[0], inputs[1])
         if weight is not None and node.op in _WEIGHTED:
             tail = tail_of(graph, node, taken)
+            head = padding_before(graph, node, taken)
     elif node.op in _POOLS:
         pass
     elif node.op == "Mean":
@@ -136,7 +138,8 @@ def _op(graph: Graph, node: NodeDef, taken: Container[str]) -> FusedOp | None:
             return None
     else:
         return None
-    members = sorted((node.name, *tail.members), key=graph.position.__getitem__)
-    return FusedOp(
-        node.name, node.op, tuple(members), operands, weight, tail.bias, tail.summand, tail.activation, tail.output
-    )
+    if head is not None:
+        operands = (data_inputs(head)[0],)
+    after = sorted(tail.members, key=graph.position.__getitem__)
+    members = (node.name, *([head.name] if head is not None else []), *after)
+    return FusedOp(node.name, node.op, members, operands, weight, tail.bias, tail.summand, tail.activation, tail.output)

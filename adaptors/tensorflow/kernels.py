@@ -32,7 +32,7 @@ from autoq.adaptors.tensorflow.forms import (
 )
 from autoq.adaptors.tensorflow.fusion import FusedOp
 from autoq.adaptors.tensorflow.graph import NodeDef
-from autoq.adaptors.tensorflow.limits import mean_window
+from autoq.adaptors.tensorflow.limits import edges, mean_window, pad_before
 from autoq.adaptors.tensorflow.ranges import Grid
 from autoq.adaptors.tensorflow.runtime import tf
 from autoq.adaptors.tensorflow.storage import Storage
@@ -94,6 +94,15 @@ class Kernels:
         shift = written.offset - (summand.grid.offset if summand else 0.0)
         weight, bias = self._constants(op, precision, operand.grid, shift)
         attributes = {key: _plain(node, key) for key in _GEOMETRY if key in node.attr}
+        beyond = edges(emitter.graph, op)
+        if operand.grid.zero_point and beyond is not None and beyond != ((0, 0), (0, 0)):
+            # The kernel would pad with what stands for the least value.
+            table = emitter.array(f"{op.id}/paddings", np.asarray([(0, 0), *beyond, (0, 0)], np.int32))
+            operand = emitter.pad(operand, table, f"{op.id}/pad")
+            attributes |= {"padding": b"VALID", "explicit_paddings": []}
+        elif pad_before(emitter.graph, op) is not None and beyond is not None:
+            sizes = [0, 0, *beyond[0], *beyond[1], 0, 0]
+            attributes |= {"padding": b"EXPLICIT", "explicit_paddings": sizes}
         made = fused_node(emitter, self._name(op), form, operand, weight, bias, written, attributes, summand)
         stored = self._clipped(op, Stored(made, written))
         emitter.keep(op.output, emitter.signed(stored, out) if written != out else stored)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from autoq.adaptors.tensorflow.fusion import FusedOp
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+
+Edges = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after height, and before and after width."""
 
 _NHWC = (b"", b"NHWC")
 
@@ -27,6 +30,8 @@ def why_not(graph: Graph, op: FusedOp) -> str:
             return "channels come first (NCHW); the 8-bit kernels want them last"
         if any(node.attr[key].list.i[axis] != 1 for key in ("ksize", "strides") for axis in (0, 3)):
             return "it pools over samples or channels"
+        if node.attr["padding"].s == b"EXPLICIT":
+            return "its padding is explicit"
     if op.type == "Mean":
         window = mean_window(graph, op)
         if window is None:
@@ -44,28 +49,48 @@ def mean_window(graph: Graph, op: FusedOp) -> tuple[int, int] | None:
     return shape[1], shape[2]
 
 
-def is_padded(graph: Graph, op: FusedOp) -> bool:
-    """Whether a convolution reads zeros beyond the edges, which fixes what zero is stored as."""
-    if op.type not in ("Conv2D", "DepthwiseConv2dNative"):
-        return False
+def edges(graph: Graph, op: FusedOp) -> Edges | None:
+    """How many zeros a convolution reads beyond each edge; None when that depends on the size of what it reads."""
     node = graph.by_name[op.id]
     padding = node.attr["padding"].s
     if padding == b"EXPLICIT":
-        return any(node.attr["explicit_paddings"].list.i)
-    if padding == b"VALID" or op.weight is None:
-        return False
-    value, shape = graph.constant(op.weight), graph.shape(op.operands[0])
+        sizes = list(node.attr["explicit_paddings"].list.i)
+        return (sizes[2], sizes[3]), (sizes[4], sizes[5])
+    if padding == b"VALID":
+        head = pad_before(graph, op)
+        sizes = [] if head is None else pad_sizes(graph, head)
+        return ((sizes[2], sizes[3]), (sizes[4], sizes[5])) if sizes else ((0, 0), (0, 0))
+    top_bottom, left_right = _same(graph, op, node, 1), _same(graph, op, node, 2)
+    return (top_bottom, left_right) if top_bottom is not None and left_right is not None else None
+
+
+def pad_before(graph: Graph, op: FusedOp) -> NodeDef | None:
+    """The Pad node that is part of a convolution."""
+    first = graph.by_name[op.members[1]] if len(op.members) > 1 else None
+    return first if first is not None and first.op == "Pad" else None
+
+
+def pad_sizes(graph: Graph, pad: NodeDef) -> list[int]:
+    """Sizes of a Pad with constant sizes, before and after each axis in turn."""
+    value = graph.constant(data_inputs(pad)[1])
     assert value is not None
-    for axis in (1, 2):
-        kernel, stride, size = value.shape[axis - 1], node.attr["strides"].list.i[axis], shape[axis] if shape else None
-        dilations = node.attr["dilations"].list.i
-        reach = (kernel - 1) * (dilations[axis] if dilations else 1) + 1
-        if size is None:
-            if reach > 1:
-                return True
-        elif (math.ceil(size / stride) - 1) * stride + reach > size:
-            return True
-    return False
+    return [int(size) for size in value.reshape(-1)]
+
+
+def _same(graph: Graph, op: FusedOp, node: NodeDef, axis: int) -> tuple[int, int] | None:
+    """Zeros before and after one axis under padding ``SAME``, as TensorFlow's documentation of `tf.nn` gives them."""
+    value, shape = graph.constant(op.weight) if op.weight is not None else None, graph.shape(op.operands[0])
+    assert value is not None
+    dilations, stride = node.attr["dilations"].list.i, node.attr["strides"].list.i[axis]
+    reach = (value.shape[axis - 1] - 1) * (dilations[axis] if dilations else 1) + 1
+    size = shape[axis] if shape is not None else None
+    if size is None:
+        if stride != 1:
+            return None if reach > 1 else (0, 0)
+        missing = reach - 1
+    else:
+        missing = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+    return missing // 2, missing - missing // 2
 
 
 def _why_no_convolution(graph: Graph, op: FusedOp, node: NodeDef) -> str:

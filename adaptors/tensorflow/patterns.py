@@ -1,4 +1,4 @@
-"""What follows a convolution or matrix product inside its kernel: bias, residual sum, activation."""
+"""What a kernel does besides its convolution or matrix product: padding, bias, residual sum, activation."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ def tail_of(graph: Graph, anchor: NodeDef, taken: Container[str]) -> Tail:
         activation, tensor = found.kind, found.output
         members.extend(found.members)
     return Tail(bias, summand, activation, tuple(members), tensor)
+
+
+def padding_before(graph: Graph, anchor: NodeDef, taken: Container[str]) -> NodeDef | None:
+    """The Pad with zeros in height and width that a convolution can do itself; None without one."""
+    if anchor.op not in ("Conv2D", "DepthwiseConv2dNative") or anchor.attr["padding"].s != b"VALID":
+        return None
+    tensor = data_inputs(anchor)[0]
+    pad = graph.producer(tensor)
+    if pad.op != "Pad" or pad.name in taken or graph.only_consumer(tensor) is None:
+        return None
+    sizes = graph.constant(data_inputs(pad)[1])
+    if sizes is None or sizes.shape != (4, 2) or sizes[[0, 3]].any() or graph.constant(data_inputs(pad)[0]) is not None:
+        return None
+    return pad
 
 
 def _product_tail(graph: Graph, tensor: str, bias: str | None, members: list[str]) -> Tail:

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
-from autoq.adaptors.tensorflow.limits import is_padded
+from autoq.adaptors.tensorflow.limits import edges
 from autoq.adaptors.tensorflow.moves import moved
 from autoq.adaptors.tensorflow.ranges import Grid, Ranges
 from autoq.core.precision import OpPrecision, TensorQuant
 
 _POOLS = frozenset({"MaxPool", "AvgPool"})
+_CONVOLUTIONS = frozenset({"Conv2D", "DepthwiseConv2dNative"})
 
 # The kernel adds the bias before these, so their result cannot be shifted.
 _UNSHIFTED = frozenset({"Tanh", "Sigmoid", "GeluExact", "GeluApproximate"})
@@ -79,8 +80,15 @@ def plan_storage(fusion: Fusion, static: Mapping[str, OpPrecision], ranges: Rang
                 classes.join(op.operands[0], op.output)
                 stored.add(op.output)
                 continue
-            if is_padded(graph, op):
-                classes.centre(op.operands[0])
+            if op.type in _CONVOLUTIONS:
+                beyond = edges(graph, op)
+                if beyond is None:
+                    classes.centre(op.operands[0])
+                elif beyond != ((0, 0), (0, 0)):
+                    classes.prefer_centre(op.operands[0])
+                if op.summand is not None:
+                    classes.shift(op.summand)
+                    classes.shift(op.output)
             if keeps(op, wants):
                 stored.add(op.output)
                 classes.source(op.output, precision.activation)
@@ -96,6 +104,8 @@ class _Classes:
     _parent: dict[str, str] = field(default_factory=dict)
     _sources: dict[str, TensorQuant | None] = field(default_factory=dict)
     _centred: set[str] = field(default_factory=set)
+    _better_centred: set[str] = field(default_factory=set)
+    _shifted: set[str] = field(default_factory=set)
 
     def join(self, *names: str) -> None:
         first = self._root(names[0])
@@ -109,7 +119,16 @@ class _Classes:
             self._sources[name] = quant
 
     def centre(self, name: str) -> None:
+        """Zero has to be stored as zero."""
         self._centred.add(name)
+
+    def prefer_centre(self, name: str) -> None:
+        """Some kernel pads with zero; where that is stored otherwise, a node of its own has to."""
+        self._better_centred.add(name)
+
+    def shift(self, name: str) -> None:
+        """A residual sum reads or writes it, and is only right on unsigned tensors."""
+        self._shifted.add(name)
 
     def grids(self, ranges: Ranges) -> dict[str, Grid]:
         members: dict[str, list[str]] = {}
@@ -118,7 +137,8 @@ class _Classes:
         found: dict[str, Grid] = {}
         for names in members.values():
             given = [(name, self._sources[name]) for name in names if name in self._sources]
-            grid = ranges.grid(_complete(given), centred=not self._centred.isdisjoint(names))
+            better = not self._better_centred.isdisjoint(names) and self._shifted.isdisjoint(names)
+            grid = ranges.grid(_complete(given), centred=better or not self._centred.isdisjoint(names))
             found |= dict.fromkeys(names, grid)
         return found
 
