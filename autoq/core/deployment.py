@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from autoq.core.adaptor import Model, RunOptions
-from autoq.core.batch import Array, Inputs
+from autoq.core.batch import Array, Batch, Inputs
 from autoq.core.file_format import FileFormat
 from autoq.core.plan import Plan
 from autoq.core.registry import ADAPTORS
@@ -176,10 +176,25 @@ class Exporting(Protocol[M_contra]):
 class ExportingTflite(Protocol[M_contra]):
     """What an adaptor offers whose plans can be deployed in LiteRT."""
 
-    def export_tflite(self, model: M_contra, plan: Plan, calibration: Calibration | None, file: Path) -> ExportedModel:
+    def export_tflite(
+        self,
+        model: M_contra,
+        plan: Plan,
+        calibration: Calibration | None,
+        batches: Callable[[], Iterable[Batch]],
+        file: Path,
+    ) -> ExportedModel:
         """Write what a plan describes as one ``.tflite`` file; ops it leaves in float are float32.
 
         Inputs and outputs keep the names of the model's signature. What the format has no form for is a note.
+
+        Args:
+            model: The fp32 model.
+            plan: The plan.
+            calibration: Its statistics.
+            batches: Gives the calibration samples again, for tensors that only the converted model has; empty where
+                there are none.
+            file: Where to write.
 
         Raises:
             TrialError: The plan has no such form.

@@ -137,7 +137,7 @@ class Workbench:
                 return self._guarded(None, lambda: self._deployment(progress).handle(task, progress))
 
     def _deployment(self, progress: ProgressListener) -> DeploymentBench:
-        setup, settings = self._setup, self._setup.latency
+        setup, settings, source = self._setup, self._setup.latency, self._data.calibration
         self._arranger.arrange(lambda done, total: progress(Progress("evaluate", done, total)))
 
         def calibration() -> Calibration | None:
@@ -151,6 +151,7 @@ class Workbench:
                 self._adaptor,
                 self._model,
                 calibration,
+                lambda: source.batches(0, setup.sampling_size) if source is not None else (),
                 lambda plan: self._candidates.deployed_of(plan, progress),
                 self._candidates.of,
                 self._data.scorer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from autoq.core.adaptor import Adaptor, Candidate, RunOptions
 from autoq.core.agreement import sqnr, worst
-from autoq.core.batch import Array, Inputs, Outputs
+from autoq.core.batch import Array, Batch, Inputs, Outputs
 from autoq.core.deployed import OpAgreement
 from autoq.core.deployment import RUNTIMES, Deploying, Exporting, ExportingTflite
 from autoq.core.deployment_task import (
@@ -50,6 +50,7 @@ class Access:
         adaptor: It.
         model: The loaded model.
         calibration: Gives the statistics, or None where there are none.
+        batches: Gives the calibration samples; none where nothing was calibrated.
         candidate: Builds a plan in its deployed form, or gives it back.
         reference: The same without compiling it.
         scorer: Scores candidates.
@@ -63,6 +64,7 @@ class Access:
     adaptor: Adaptor[Any]
     model: Any
     calibration: Callable[[], Calibration | None]
+    batches: Callable[[], Iterable[Batch]]
     candidate: Callable[[Plan], Candidate]
     reference: Callable[[Plan], Candidate]
     scorer: Scorer
@@ -98,7 +100,7 @@ class DeploymentBench:
         if task.settings.format is FileFormat.ONNX and isinstance(adaptor, Exporting):
             model = adaptor.export_onnx(access.model, task.plan, calibration, file, task.settings)
         elif task.settings.format is FileFormat.TFLITE and isinstance(adaptor, ExportingTflite):
-            model = adaptor.export_tflite(access.model, task.plan, calibration, file)
+            model = adaptor.export_tflite(access.model, task.plan, calibration, access.batches, file)
         else:
             raise UnsupportedError(
                 f"framework {access.framework} cannot export its models as {task.settings.format.label}",
