@@ -57,5 +57,14 @@ def write_results(name: str, rows: Sequence[Mapping[str, Cell]], threads: int | 
     return path
 
 
+def kept_rows(name: str, keep: Callable[[Mapping[str, Cell]], bool]) -> list[dict[str, Cell]]:
+    """Rows of earlier results that a partial run does not measure again."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Cell]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if keep(row)]
+
+
 def _text(value: Cell) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)

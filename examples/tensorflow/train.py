@@ -66,6 +66,14 @@ def record(folder: Path) -> dict[str, str | float]:
     return loaded
 
 
+def exported(name: str, side: int, folder: Path) -> Path:
+    """SavedModel folder of a trained network for pictures of another side, with the weights of its own."""
+    network = TASKS[name].network(side)
+    network.set_weights(keras.models.load_model(folder_of(name) / KERAS).get_weights())
+    network.export(folder, verbose=False)
+    return folder
+
+
 def _in_child(name: str) -> int:
     command = [sys.executable, "-m", "examples.tensorflow.train", name]
     return subprocess.run(command, env={**os.environ, **_ONE_THREAD}, stdout=subprocess.DEVNULL, check=False).returncode
