@@ -1,4 +1,4 @@
-"""Plans of TensorFlow models as ``.tflite`` files: the float model is converted, and quantized there as the plan says."""
+"""Plans of TensorFlow models as ``.tflite`` files: the float model converted, and quantized as the plan says."""
 
 from __future__ import annotations
 
