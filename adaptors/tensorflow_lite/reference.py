@@ -28,10 +28,14 @@ def reference_tensors(file: Path, tensors: Sequence[str], inputs: Inputs) -> Map
         TrialError: LiteRT failed.
     """
     content = read(file)
+    failure: Exception | None = None
     try:
         interface, graph = interface_in(content, str(file)), graph_of(parse(content))
         fed = checked(inputs, interface)
-        with silent_stderr():
+    except AutoqError as error:
+        raise TrialError(error.message, where=error.where) from error
+    with silent_stderr():
+        try:
             interpreter = Interpreter(
                 model_content=content,
                 num_threads=1,
@@ -44,10 +48,11 @@ def reference_tensors(file: Path, tensors: Sequence[str], inputs: Inputs) -> Map
             for spec, place in zip(interface.inputs, interface.fed, strict=True):
                 interpreter.set_tensor(graph.inputs[place], fed[spec.name])
             interpreter.invoke()
-    except (ValueError, RuntimeError) as error:
-        raise TrialError(f"LiteRT's reference kernels failed: {reason(error)}") from error
-    except AutoqError as error:
-        raise TrialError(error.message, where=error.where) from error
+        except (ValueError, RuntimeError) as error:
+            failure = error
+    # Raised here, where standard error is whole again: the message holds what was printed.
+    if failure is not None:
+        raise TrialError(f"LiteRT's reference kernels failed: {reason(failure)}") from failure
     named = {s.name: graph.outputs[place] for s, place in zip(interface.outputs, interface.fetched, strict=True)}
     places = {name: named.get(name, graph.index_of.get(name)) for name in tensors}
     found = {}
