@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from autoq.adaptors.tensorflow.checks import check_interface
 from autoq.adaptors.tensorflow.frozen import Frozen
 from autoq.adaptors.tensorflow.graph import GraphDef, node_name
 from autoq.adaptors.tensorflow.runtime import convert_variables_to_constants_v2, tf
 from autoq.core.batch import TensorSpec
+from autoq.core.errors import ModelError
+
+SERVING = "serving_default"
+"""The signature's name where a model has none of its own."""
+
+FAILURES = (tf.errors.OpError, ValueError, TypeError, RuntimeError, KeyError, AttributeError, AssertionError)
+"""What TensorFlow raises when it cannot load, trace or freeze a model."""
 
 _CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
+_COUNTED = re.compile(r"_\d+$")
 _BOOKKEEPING = ("_class", "_output_shapes", "_XlaMustCompile", "_collective_manager_ids", "_read_only_resource_inputs")
 
 
@@ -27,10 +36,23 @@ def freeze(
         signature: Its name.
         origin: What is read, for messages.
         notes: What a user should know.
+
+    Raises:
+        ModelError: It has inputs or outputs that are no arrays, or its variables have no values.
     """
-    function = convert_variables_to_constants_v2(concrete)
+    _check_arrays(concrete, inputs, origin)
+    try:
+        function = convert_variables_to_constants_v2(concrete)
+    except FAILURES as error:
+        raise ModelError(
+            f"the model cannot be frozen: {reason(error)}",
+            where=origin,
+            hint="variables must be initialised, and no state may change at inference",
+        ) from error
     fed = tuple(tensor.name for tensor in function.inputs)
     fetched = tuple(tensor.name for tensor in function.outputs)
+    if not fetched:
+        raise ModelError("the model gives no tensor", where=origin)
     proto = short_names(function.graph.as_graph_def(), {node_name(name) for name in (*fed, *fetched)})
     return Frozen(
         proto,
@@ -44,18 +66,26 @@ def freeze(
     )
 
 
+def reason(error: BaseException) -> str:
+    """The line of an error that says what is wrong."""
+    text = str(getattr(error, "message", "") or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
 def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:
-    """A copy of a graph whose names lack what loading puts before them.
+    """A copy of a graph whose names lack what loading and tracing put before and behind them.
 
     Inlining calls prepends their names (``StatefulPartitionedCall_1/``), tracing a Keras model prepends the model's,
-    and both end in a counter of the process. What a name keeps is its layer.
+    and Keras 3 numbers the scope of each layer. What a name keeps is its layer.
 
     Args:
         proto: A graph without calls.
         kept: Names of nodes that stay as they are.
     """
     names = {node.name: node.name for node in proto.node}
-    for shorten in (_without_calls, _without_model(proto, kept)):
+    for rule in (_without_calls, _without_model, _without_counters):
+        shorten = rule(proto, names, kept)
         shorter = {old: new if old in kept else shorten(new) for old, new in names.items()}
         if len(set(shorter.values())) == len(shorter):
             names = shorter
@@ -69,21 +99,71 @@ def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:
     return result
 
 
-def _without_calls(name: str) -> str:
-    parts = name.split("/")
-    while len(parts) > 1 and _CALL.fullmatch(parts[0]):
-        parts = parts[1:]
-    return "/".join(parts)
+def spec_of(name: str, tensor: Any) -> TensorSpec:
+    """Name, type and shape of a ``tf.Tensor`` or ``tf.TensorSpec``."""
+    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    return TensorSpec(name, tensor.dtype.base_dtype.name, shape)
 
 
-def _without_model(proto: GraphDef, kept: set[str]) -> Any:
-    scopes = {
-        _without_calls(node.name).partition("/")[0]
-        for node in proto.node
-        if node.name not in kept and node.op not in ("Const", "NoOp", "Identity")
-    }
-    prefix = f"{scopes.pop()}/" if len(scopes) == 1 else "\0"
+Shorten = Callable[[str], str]
+
+
+def _without_calls(_: GraphDef, names: dict[str, str], kept: set[str]) -> Shorten:
+    del names, kept
+
+    def shorten(name: str) -> str:
+        parts = name.split("/")
+        while len(parts) > 1 and _CALL.fullmatch(parts[0]):
+            parts = parts[1:]
+        return "/".join(parts)
+
+    return shorten
+
+
+def _without_model(proto: GraphDef, names: dict[str, str], kept: set[str]) -> Shorten:
+    scopes = {names[node.name].partition("/")[0] for node in _working(proto, kept)}
+    # A single scope is the model's, not a layer's, where there are scopes within.
+    prefix = f"{scopes.pop()}/" if len(scopes) == 1 else None
+    inner = [names[node.name].removeprefix(prefix or "") for node in _working(proto, kept)]
+    if prefix is None or not any("/" in name for name in inner):
+        return lambda name: name
     return lambda name: name.removeprefix(prefix)
+
+
+def _without_counters(proto: GraphDef, names: dict[str, str], kept: set[str]) -> Shorten:
+    top = {names[node.name].partition("/")[0] for node in _working(proto, kept) if "/" in names[node.name]}
+    if not top or not all(_COUNTED.search(scope) for scope in top):
+        return lambda name: name
+    levels: dict[str, set[str]] = {}
+    for name in names.values():
+        parts = name.split("/")
+        for depth in range(len(parts) - 1):
+            levels.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
+    leaves = set(names.values())
+    bare = {level: _uncounted(scopes, level, leaves) for level, scopes in levels.items()}
+
+    def shorten(name: str) -> str:
+        parts = name.split("/")
+        scopes = [bare["/".join(parts[:depth])].get(part, part) for depth, part in enumerate(parts[:-1])]
+        return "/".join([*scopes, parts[-1]])
+
+    return shorten
+
+
+def _uncounted(scopes: set[str], level: str, leaves: set[str]) -> dict[str, str]:
+    """Scopes beside each other without the numbers at their ends, where they still differ then."""
+    prefix = f"{level}/" if level else ""
+    bare = {scope: _COUNTED.sub("", scope) for scope in scopes if prefix + scope not in leaves}
+    while True:
+        after = [bare.get(scope, scope) for scope in scopes]
+        clear = {scope: name for scope, name in bare.items() if after.count(name) == 1}
+        if len(clear) == len(bare):
+            return clear
+        bare = clear
+
+
+def _working(proto: GraphDef, kept: set[str]) -> list[Any]:
+    return [n for n in proto.node if n.name not in kept and n.op not in ("Const", "NoOp", "Identity", "Placeholder")]
 
 
 def _renamed(name: str, names: dict[str, str]) -> str:
@@ -91,7 +171,18 @@ def _renamed(name: str, names: dict[str, str]) -> str:
     return name.replace(node, names[node], 1)
 
 
-def spec_of(name: str, tensor: Any) -> TensorSpec:
-    """Name, type and shape of a ``tf.Tensor`` or ``tf.TensorSpec``."""
-    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    return TensorSpec(name, tensor.dtype.base_dtype.name, shape)
+def _check_arrays(concrete: Any, inputs: Sequence[str], origin: str) -> None:
+    args, kwargs = concrete.structured_input_signature
+    for spec in (*tf.nest.flatten(args), *tf.nest.flatten(kwargs)):
+        if isinstance(spec, (tf.SparseTensorSpec, tf.RaggedTensorSpec)):
+            form = "sparse" if isinstance(spec, tf.SparseTensorSpec) else "ragged"
+            raise ModelError(
+                f"an input is {form} ({spec}), and only dense arrays can be calibrated",
+                where=origin,
+                hint="wrap the model in a function that takes dense tensors",
+            )
+    own = [t for t in concrete.inputs if t.dtype not in (tf.resource, tf.variant)]
+    specs = tuple(spec_of(name, tensor) for name, tensor in zip(inputs, own, strict=False))
+    check_interface(specs, "input", origin)
+    outputs = tuple(spec_of(f"output_{i}", tensor) for i, tensor in enumerate(concrete.outputs))
+    check_interface(outputs, "output", origin)
