@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +12,12 @@ from typing import Protocol
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from autoq.adaptors.onnxrt.capabilities import Costs, Support
+from autoq.adaptors.capability_file import Costs, Support
 from autoq.adaptors.onnxrt.model import OnnxModel, load
 from autoq.core.adaptor import Candidate, ModelSource, OpCosts, ProbedCell
 from autoq.core.batch import Inputs
-from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError
+from autoq.core.machine import cache_folder, machine_digest
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import OpPrecision
 from autoq.core.statistics import Calibration, TensorStatistics
@@ -100,8 +98,7 @@ class Prober:
     @property
     def cache_file(self) -> Path:
         """Where results for this machine and version are kept."""
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return root / "autoq" / "probe" / f"{self.support.package}-{self.version}-{_machine()}.json"
+        return cache_folder() / "probe" / f"{self.support.package}-{self.version}-{machine_digest()}.json"
 
     def _probe_cell(self, label: str, model: OnnxModel, precision: OpPrecision, fp32: float) -> ProbedCell:
         try:
@@ -193,12 +190,3 @@ def _write(path: Path, cells: Sequence[ProbedCell]) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
     Path(file.name).replace(path)
-
-
-def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    keep = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "flags"))][:2]
-    return digest_of([platform.machine(), platform.system(), *(keep or [platform.processor()])])

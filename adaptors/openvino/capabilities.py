@@ -8,7 +8,8 @@ from pathlib import Path
 
 import openvino as ov
 
-from autoq.adaptors.onnxrt.capabilities import Costs, Support, capability_table, read_support
+from autoq.adaptors.capability_file import Costs, Support, read_support
+from autoq.adaptors.onnxrt.capabilities import capability_table
 from autoq.adaptors.onnxrt.fusion import FusedOp, Fusion
 from autoq.adaptors.onnxrt.graph import attribute
 from autoq.adaptors.onnxrt.model import OnnxModel
