@@ -1,0 +1,68 @@
+"""The capability table of a model: the quantizer's policy, narrowed by the model and by what was probed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autoq.adaptors.tensorflow_lite.graph import Graph
+from autoq.adaptors.tensorflow_lite.model import LiteModel
+from autoq.adaptors.tensorflow_lite.ops import LiteOp, edges
+from autoq.adaptors.tensorflow_lite.support import Support, kernel, support
+from autoq.core.capability import Capability, CapabilityTable, Op
+from autoq.core.errors import ModelError
+from autoq.core.precision import FP32, DType, Granularity, OpPrecision
+
+Costs = Mapping[tuple[str, str], float | None]
+"""Latency relative to float32 by operator and kernel; None for a cell that does not run quantized."""
+
+
+def capability_table(model: LiteModel, probed: Costs) -> CapabilityTable:
+    """The table of one model.
+
+    Args:
+        model: The model.
+        probed: What was measured on this machine; empty when nothing was.
+
+    Raises:
+        ModelError: No op can be quantized.
+    """
+    known = support()
+    rows = [_row(op, model.graph, known, probed) for op in model.ops if op.type in known.ops]
+    rows = [row for row in rows if len(row.precisions) > 1]
+    if not rows:
+        raise ModelError("this model has no op that can be quantized", hint=_why_none(model.graph, known))
+    ids = {row.op.id for row in rows}
+    joined = tuple(e for e in edges(model.graph, model.ops) if e[0] in ids and e[1] in ids)
+    return CapabilityTable(tuple(rows), joined)
+
+
+def _row(op: LiteOp, graph: Graph, known: Support, probed: Costs) -> Capability:
+    offered = known.ops[op.type].precisions if op.weight is not None else known.ops[op.type].inner
+    kept: list[OpPrecision] = []
+    costs: list[float | None] = []
+    measured = False
+    for precision in offered:
+        key = (op.type, kernel(precision))
+        if not _fits(op, graph, precision) or (key in probed and probed[key] is None):
+            continue
+        measured |= key in probed
+        kept.append(precision)
+        costs.append(probed[key] if key in probed else known.costs.get(key))
+    origin = "probed on this machine" if measured else f"ai-edge-quantizer {known.version}"
+    return Capability(Op(op.id, op.type), (*kept, FP32), None, origin, (*costs, 1.0))
+
+
+def _fits(op: LiteOp, graph: Graph, precision: OpPrecision) -> bool:
+    """Whether the weight has the shape a precision asks for."""
+    if op.weight is None or precision.weight is None:
+        return True
+    shape: Sequence[int | None] = graph.tensors[op.weight].shape
+    if precision.weight.granularity is Granularity.PER_GROUP:
+        return bool(shape) and (shape[-1] or 0) % (precision.weight.group_size or 1) == 0
+    # Two 4-bit weights share a byte.
+    return precision.weight.dtype is not DType.INT4 or (shape[-1] or 0) % 2 == 0
+
+
+def _why_none(graph: Graph, known: Support) -> str:
+    types = ", ".join(list(dict.fromkeys(node.type for node in graph.nodes))[:8]) or "no ops"
+    return f"it has {types}; float32 ops of these types can be: {', '.join(known.ops)}"

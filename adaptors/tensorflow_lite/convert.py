@@ -1,0 +1,97 @@
+"""From a TensorFlow model to a float ``.tflite`` file."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from autoq.adaptors.tensorflow.frozen import Frozen
+from autoq.adaptors.tensorflow.passes import fold
+from autoq.adaptors.tensorflow.reading import read
+from autoq.adaptors.tensorflow.runtime import silent_stderr, tf
+from autoq.adaptors.tensorflow_lite.graph import parse, write
+from autoq.adaptors.tensorflow_lite.names import short_names, unique_names
+from autoq.core.adaptor import ModelSource
+from autoq.core.errors import ModelError
+
+_UNSUPPORTED = re.compile(r"(?:Flex|TF Select|Custom) ops: ([^\n]+)")
+_FAILED = re.compile(r"'(tf\.\w+)' op")
+
+
+def convert(source: ModelSource) -> tuple[bytes, tuple[str, ...]]:
+    """Read and convert a model; its file, and what a user should know.
+
+    Raises:
+        ModelError: It cannot be read, or has ops that LiteRT lacks.
+    """
+    frozen = read(source)
+    return convert_frozen(frozen), frozen.notes
+
+
+def convert_frozen(frozen: Frozen) -> bytes:
+    """The float ``.tflite`` file of a frozen graph, with the graph's own signature.
+
+    Raises:
+        ModelError: It has ops that LiteRT lacks.
+    """
+    proto = fold(frozen).proto
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(proto, name="")
+    fed, fetched = (
+        [graph.get_tensor_by_name(n) for n in names] for names in (frozen.input_tensors, frozen.output_tensors)
+    )
+    failure: Exception | None = None
+    with silent_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            content = bytes(tf.compat.v1.lite.TFLiteConverter(proto, fed, fetched).convert())
+        except Exception as error:  # noqa: BLE001  raised below, where standard error is whole again
+            failure = error
+    if failure is not None:
+        raise _conversion_error(failure, frozen) from failure
+    model = parse(content)
+    subgraph = model.subgraphs[0]
+    outputs = [spec.name for spec in frozen.outputs]
+    short_names(model, dict(zip((int(i) for i in subgraph.outputs), outputs, strict=True)))
+    unique_names(model)
+    model.signatureDefs = [
+        _signature(frozen.signature, [s.name for s in frozen.inputs], outputs, subgraph.inputs, subgraph.outputs)
+    ]
+    return write(model)
+
+
+def _signature(
+    key: str, inputs: Sequence[str], outputs: Sequence[str], fed: Sequence[int], fetched: Sequence[int]
+) -> Any:
+    def entries(names: Sequence[str], tensors: Sequence[int]) -> list[Any]:
+        return [_entry(name, int(tensor)) for name, tensor in zip(names, tensors, strict=True)]
+
+    signature = schema.SignatureDefT()
+    signature.signatureKey = key.encode()
+    signature.inputs, signature.outputs = entries(inputs, fed), entries(outputs, fetched)
+    signature.subgraphIndex = 0
+    return signature
+
+
+def _entry(name: str, tensor: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), tensor
+    return entry
+
+
+def _conversion_error(error: Exception, frozen: Frozen) -> ModelError:
+    text = str(error)
+    ops = ", ".join(dict.fromkeys([*_UNSUPPORTED.findall(text), *_FAILED.findall(text)]))
+    if ops:
+        return ModelError(
+            f"{frozen.origin} has ops that LiteRT lacks: {ops}",
+            where=ops,
+            hint="replace them by others, or tune the model for framework tensorflow",
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ModelError(f"{frozen.origin} cannot be converted to LiteRT: {' '.join(lines)[:300] or type(error).__name__}")

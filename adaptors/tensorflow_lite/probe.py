@@ -1,0 +1,153 @@
+"""Does a cell of the capability table really run on integers in LiteRT here, and is it faster?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoq.adaptors.tensorflow_lite.build import build
+from autoq.adaptors.tensorflow_lite.candidate import LiteCandidate
+from autoq.adaptors.tensorflow_lite.capabilities import capability_table
+from autoq.adaptors.tensorflow_lite.micro import PROBED, micro_model
+from autoq.adaptors.tensorflow_lite.model import LiteModel
+from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, WORKS
+from autoq.adaptors.tensorflow_lite.profile import profile
+from autoq.adaptors.tensorflow_lite.ranges import observable
+from autoq.adaptors.tensorflow_lite.reading import load
+from autoq.adaptors.tensorflow_lite.support import kernel, support
+from autoq.core.adaptor import ModelSource, ProbedCell, RunOptions
+from autoq.core.batch import Array
+from autoq.core.digest import digest_of
+from autoq.core.errors import AutoqError
+from autoq.core.plan import FP32_PLAN, Plan
+from autoq.core.precision import Mode, OpPrecision
+from autoq.core.statistics import Calibration, TensorStatistics
+
+_THREADS = RunOptions(threads=1)
+
+
+@dataclass(frozen=True)
+class Prober:
+    """Runs micro-models and remembers what it found.
+
+    Attributes:
+        version: Of the runtime; results of another one are not used.
+    """
+
+    version: str
+
+    def probe(self, progress: Callable[[str], None] = lambda _: None) -> tuple[ProbedCell, ...]:
+        """Run every cell of the table on this machine, and remember the result.
+
+        Args:
+            progress: Told the cell about to run.
+        """
+        cells: list[ProbedCell] = []
+        for op_type in sorted(WORKS | FOLLOWS):
+            if op_type not in support().ops:
+                continue
+            model = load(ModelSource(micro_model(op_type)))
+            row = capability_table(model, {})[PROBED]
+            fp32 = self._profiled(model, FP32_PLAN)
+            measured: dict[str, ProbedCell] = {}
+            for precision in row.precisions[:-1]:
+                cell = kernel(precision)
+                if cell not in measured:
+                    progress(f"{op_type}: {precision.label}")
+                    measured[cell] = self._probe_cell(op_type, model, precision, fp32)
+                found = measured[cell]
+                cells.append(ProbedCell(op_type, precision.label, found.quantized, found.cost, found.note))
+        _write(self.cache_file, cells)
+        return tuple(cells)
+
+    def probed(self) -> tuple[ProbedCell, ...]:
+        """What was probed on this machine with this version; empty when nothing was, or when it cannot be read."""
+        try:
+            rows = json.loads(self.cache_file.read_text(encoding="utf-8"))
+            return tuple(
+                ProbedCell(str(r["type"]), str(r["precision"]), bool(r["quantized"]), r["cost"], str(r["note"]))
+                for r in rows
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+
+    @property
+    def costs(self) -> Mapping[tuple[str, str], float | None]:
+        """`probed` by operator and kernel; None for a cell that does not run quantized."""
+        found = {(c.type, c.precision): c.cost if c.quantized else None for c in self.probed()}
+        every = ((name, p) for name, entry in support().ops.items() for p in (*entry.precisions, *entry.inner))
+        return {(name, kernel(p)): found[(name, p.label)] for name, p in every if (name, p.label) in found}
+
+    @property
+    def cache_file(self) -> Path:
+        """Where results for this machine and version are kept."""
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return root / "autoq" / "probe" / f"litert-{self.version}-{_machine()}.json"
+
+    def _probe_cell(self, op_type: str, model: LiteModel, precision: OpPrecision, fp32: float) -> ProbedCell:
+        around = next((p for p in support().ops["CONV_2D"].precisions if _goes_with(p, precision)), None)
+        plan = Plan({op.id: precision if op.id == PROBED else around for op in model.ops if op.id == PROBED or around})  # type: ignore[misc]
+        try:
+            seconds = self._profiled(model, plan)
+            runs = PROBED in self._candidate(model, plan).realized
+        except AutoqError as error:
+            return ProbedCell(op_type, precision.label, False, None, error.message)
+        if not runs:
+            return ProbedCell(op_type, precision.label, False, None, "runs in float")
+        return ProbedCell(op_type, precision.label, True, round(seconds / fp32, 3) if fp32 else None, "")
+
+    def _profiled(self, model: LiteModel, plan: Plan) -> float:
+        random = np.random.default_rng(0)
+        inputs: dict[str, Array] = {}
+        for spec in model.inputs:
+            shape = [size if isinstance(size, int) else 1 for size in spec.shape or ()]
+            normal = random.standard_normal(shape) if spec.dtype == "float32" else random.integers(0, 64, shape)
+            inputs[spec.name] = normal.astype(spec.dtype)
+        return profile(self._candidate(model, plan), model, inputs).seconds[PROBED]
+
+    def _candidate(self, model: LiteModel, plan: Plan) -> LiteCandidate:
+        whole = TensorStatistics(-4.0, 4.0, np.ones(16, np.int64), -4.0, 4.0, 16)
+        calibration = Calibration(dict.fromkeys(observable(model, model.ops_by_id), whole), 1, "probe")
+        return LiteCandidate(build(model, plan, calibration), plan, model.interface, model, _THREADS)
+
+
+def prober() -> Prober:
+    """Probes the installed LiteRT."""
+    return Prober(importlib.metadata.version("ai-edge-litert"))
+
+
+def _goes_with(before: OpPrecision, after: OpPrecision) -> bool:
+    """Whether an op in `before` leaves what one in `after` reads."""
+    if after.mode is not Mode.STATIC or before.mode is not Mode.STATIC:
+        return False
+    assert before.activation is not None
+    assert after.activation is not None
+    return before.activation.dtype is after.activation.dtype
+
+
+def _write(path: Path, cells: Sequence[ProbedCell]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"type": c.type, "precision": c.precision, "quantized": c.quantized, "cost": c.cost, "note": c.note}
+        for c in cells
+    ]
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+    Path(file.name).replace(path)
+
+
+def _machine() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    keep = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "flags"))][:2]
+    return digest_of([platform.machine(), platform.system(), *(keep or [platform.processor()])])
