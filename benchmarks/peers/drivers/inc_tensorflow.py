@@ -2,7 +2,8 @@
 
 python inc_tensorflow.py SAVED_MODEL CALIBRATION.npz BATCH OUT
 
-Writes ``OUT/frozen.pb`` and ``OUT/answer.json``. Settings are its defaults: static, int8, minmax.
+Writes ``OUT/frozen.pb`` and ``OUT/answer.json``. Settings are its
+defaults (static, int8, minmax) but for weights quantized per channel, which is more accurate.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ def main(saved_model: Path, calibration: Path, batch: int, out: Path) -> None:
     with np.load(calibration) as stored:
         array = stored[stored.files[0]]
     started = time.perf_counter()
-    found = quantize_model(Model(str(saved_model)), StaticQuantConfig(), _Loader(array, batch), len(array) // batch)
+    found = quantize_model(
+        Model(str(saved_model)),
+        StaticQuantConfig(weight_granularity="per_channel"),
+        _Loader(array, batch),
+        len(array) // batch,
+    )
     seconds = time.perf_counter() - started
     graph = found.graph_def
     (out / "frozen.pb").write_bytes(graph.SerializeToString())
