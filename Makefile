@@ -33,7 +33,7 @@ demo: $(INSTALLED)  ## Tune EfficientNet-Lite0 (ImageNet) on this machine and re
 
 test: $(INSTALLED)  ## Run all tests, on real models
 	@$(BIN)/python -m examples.onnxrt.prepare
-	@$(BIN)/python -m examples.pytorch.prepare
+	@$(BIN)/python -m examples.pytorch.prepare --quick
 	@$(BIN)/python -m examples.tensorflow.prepare
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
@@ -51,6 +51,7 @@ bench: $(INSTALLED)  ## Measure the figures of the README on this machine
 	@$(BIN)/python -m examples.onnxrt.prepare
 	@$(BIN)/python -m examples.pytorch.prepare
 	@$(BIN)/python -m examples.tensorflow.prepare resnet18 mobilenet_v2 classifier text
+	@$(BIN)/pytest -q test/unit/pytorch_examples/test_prepared_pytorch_examples.py
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 peers: $(INSTALLED)  ## Run autoq beside INC, NNCF and ONNX Runtime's quantizers (hours; goes on where it stopped)

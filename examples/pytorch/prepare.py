@@ -1,6 +1,6 @@
 """Prepares the PyTorch examples: data, trained weights and job files, once.
 
-python -m examples.pytorch.prepare [NAME ...]
+python -m examples.pytorch.prepare [--quick | NAME ...]
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ EXAMPLES: Mapping[str, _Example] = {
 }
 """Every example by name."""
 
+QUICK = ("resnet50", "unet", "lstm", "minilm", "efficientnet_lite0")
+"""Examples that need no weights, or train theirs in a minute or two."""
+
 
 def job_folder(name: str) -> Path:
     """Where an example's ``job.yaml`` is written; data and trained weights lie two folders up."""
@@ -93,7 +96,11 @@ def main() -> int:
     """Prepare what the command line names, or everything."""
     parser = argparse.ArgumentParser(description="Prepare data, weights and job files of the PyTorch examples.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(EXAMPLES)}; all by default")
-    names = parser.parse_args().names or list(EXAMPLES)
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    asked = parser.parse_args()
+    if asked.quick and asked.names:
+        parser.error("give names or --quick, not both")
+    names = asked.names or list(QUICK if asked.quick else EXAMPLES)
     unknown = [n for n in names if n not in EXAMPLES]
     if unknown:
         parser.error(f"unknown name {unknown[0]!r}; known: {', '.join(EXAMPLES)}")
