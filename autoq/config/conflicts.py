@@ -65,21 +65,21 @@ def _model(job: Job) -> Iterator[Conflict]:
     yield from _wrong_kind(job)
     yield from _signature(job)
     model = job.model
-    factory = model.path is None or is_function_name(model.path)
-    if ADAPTORS[model.framework].extra == "pytorch":
-        if model.arguments and not factory:
-            yield Conflict(
-                ("model", "arguments"),
-                f"model.arguments are those of a factory, and model.path '{model.path}' is a file",
-                "write path: package.module:factory, or leave the arguments out",
-                of_key=True,
-            )
-        return
-    for key, value in (("weights", model.weights), ("arguments", model.arguments)):
+    torch = ADAPTORS[model.framework].extra == "pytorch"
+    made = torch or model.framework in SAVED_MODEL.frameworks
+    if made and model.arguments and model.path is not None and not is_function_name(model.path):
+        yield Conflict(
+            ("model", "arguments"),
+            f"model.arguments are those of a factory, and model.path '{model.path}' is a file",
+            "write path: package.module:factory, or leave the arguments out",
+            of_key=True,
+        )
+    unread = {"weights": None if torch else model.weights, "arguments": None if made else model.arguments}
+    for key, value in unread.items():
         if value:
             yield Conflict(
                 ("model", key),
-                f"model.{key} is for PyTorch models, and framework {model.framework} takes files that hold everything",
+                f"model.{key} is not read by framework {model.framework}, whose models hold everything",
                 f"leave {key} out",
                 of_key=True,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 from autoq.config.conflicts import MODES
 from autoq.config.data_schema import Dataloader
 from autoq.config.files import import_beside
+from autoq.config.model_kind import SAVED_MODEL
 from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.batch import Inputs, TensorSpec
 from autoq.core.deployment import runtimes_of
 from autoq.core.digest import canonical_json
-from autoq.core.errors import ConfigError
+from autoq.core.errors import ConfigError, ModelError
 from autoq.core.function import is_function_name, load_function, qualified_name
 from autoq.core.precision import Mode
 from autoq.core.registry import make_adaptor, strategy_factory
@@ -104,14 +105,20 @@ def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
     A factory's module may lie beside the job file, or in the current folder.
 
     Raises:
-        ConfigError: The job names no model.
+        ConfigError: The job names no model, or a factory that does not exist.
+        ModelError: The factory failed.
     """
     import_beside(job)
     section, model = job.model, parts.model
     if model is None:
         if section.path is None:
             raise ConfigError("the job names no model", hint="give model.path, or hand the model to autoq.fit")
-        model = section.path if is_function_name(section.path) else str(job.resolve(section.path))
+        if not is_function_name(section.path):
+            model = str(job.resolve(section.path))
+        elif section.framework in SAVED_MODEL.frameworks:
+            model = _made(section.path, section.framework, section.arguments)
+        else:
+            model = section.path
     weights = job.resolve(section.weights) if section.weights is not None else None
     return ModelSource(
         model,
@@ -120,6 +127,18 @@ def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
         {"weights": weights, "arguments": dict(section.arguments), "signature": section.signature},
         lambda: _example(job, parts),
     )
+
+
+def _made(name: str, framework: str, arguments: Mapping[str, object]) -> object:
+    """What a factory makes, for frameworks whose adaptors take the object itself."""
+    make_adaptor(framework)  # imports the framework, without what it prints, before the user's module does
+    factory = load_function(name)
+    try:
+        return factory(**arguments)
+    except Exception as error:
+        raise ModelError(
+            f"the factory failed: {type(error).__name__}: {error}", where=name, hint="check model.arguments"
+        ) from error
 
 
 def _example(job: Job, parts: PythonParts) -> Inputs:

@@ -22,8 +22,8 @@ def error_of(text: str) -> str:
         ("model: {framework: onnxrt_qd}\n", "job.yaml:1:20", "did you mean 'onnxrt_qdq'"),
         ("model: {path: model.onnx}\n", "job.yaml:1:1", "lacks the key 'framework'"),
         ("runner: {}\n", "job.yaml:1:1", "lacks the section 'model'"),
-        (MODEL[:-2] + ", weights: w.pt}\n", "job.yaml:1:50", "model.weights is for PyTorch models"),
-        (MODEL[:-2] + ", arguments: {a: 1}}\n", "job.yaml:1:50", "model.arguments is for PyTorch models"),
+        (MODEL[:-2] + ", weights: w.pt}\n", "job.yaml:1:50", "model.weights is not read by framework onnxrt_qdq"),
+        (MODEL[:-2] + ", arguments: {a: 1}}\n", "job.yaml:1:50", "model.arguments is not read by framework onnxrt_qdq"),
         (
             "model: {framework: pytorch_fx, path: model.pt2, arguments: {a: 1}}\n",
             "job.yaml:1:49",

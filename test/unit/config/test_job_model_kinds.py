@@ -11,7 +11,8 @@ from autoq.cli.inspect import _guess
 from autoq.cli.main import app
 from autoq.config.files import missing_files
 from autoq.config.loader import parse_job
-from autoq.core.errors import ConfigError
+from autoq.core.errors import ConfigError, ModelError
+from autoq.tuning import assemble
 from autoq.tuning.assemble import model_source
 
 
@@ -70,10 +71,28 @@ def test_a_signature_that_nobody_would_read_is_refused(model, said):
     assert said in str(raised.value)
 
 
-@pytest.mark.parametrize("key", ["weights: w.safetensors", "arguments: {a: 1}"])
-def test_a_tensorflow_model_is_one_file_or_folder(key):
-    with pytest.raises(ConfigError, match="framework tensorflow takes files that hold everything"):
-        job_of(f"framework: tensorflow, path: saved, {key}")
+def test_weights_of_a_tensorflow_model_lie_in_the_model():
+    with pytest.raises(ConfigError, match=r"model\.weights is not read by framework tensorflow"):
+        job_of("framework: tensorflow, path: saved, weights: w.safetensors")
+
+
+def test_arguments_are_those_of_a_factory():
+    with pytest.raises(ConfigError, match=r"model\.arguments are those of a factory"):
+        job_of("framework: tensorflow, path: saved, arguments: {a: 1}")
+
+
+def test_a_tensorflow_model_may_come_from_a_factory(tmp_path, monkeypatch):
+    monkeypatch.setattr(assemble, "make_adaptor", lambda _: None)
+    (tmp_path / "my_keras_models_of_test.py").write_text("def build(width=1):\n    return {'width': width}\n")
+    job = job_of("framework: tensorflow, path: 'my_keras_models_of_test:build', arguments: {width: 3}", tmp_path)
+    assert model_source(job).model == {"width": 3}
+
+
+def test_a_factory_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(assemble, "make_adaptor", lambda _: None)
+    (tmp_path / "my_broken_models_of_test.py").write_text("def build():\n    raise KeyError('layers')\n")
+    with pytest.raises(ModelError, match="the factory failed: KeyError"):
+        model_source(job_of("framework: tensorflow_lite, path: 'my_broken_models_of_test:build'", tmp_path))
 
 
 @pytest.mark.parametrize(
