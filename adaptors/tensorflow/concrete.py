@@ -100,10 +100,10 @@ def input_names(concrete: Any) -> list[str]:
     args, kwargs = concrete.structured_input_signature
     names: list[str] = []
     for argument in args:
-        names += [spec.name or f"input_{len(names) + i}" for i, spec in enumerate(_specs(argument))]
+        names += [_own_name(spec) or f"input_{len(names) + i}" for i, spec in enumerate(_specs(argument))]
     for key in sorted(kwargs):
         specs = _specs(kwargs[key])
-        names += [key] if len(specs) == 1 else [spec.name or f"{key}_{i}" for i, spec in enumerate(specs)]
+        names += [key] if len(specs) == 1 else [_own_name(spec) or f"{key}_{i}" for i, spec in enumerate(specs)]
     return unique(names)
 
 
@@ -146,6 +146,11 @@ def example_specs(source: ModelSource) -> Any:
 
 def _specs(structure: Any) -> list[Any]:
     return [s for s in tf.nest.flatten(structure, expand_composites=False) if isinstance(s, tf.TypeSpec)]
+
+
+def _own_name(spec: Any) -> str | None:
+    name = getattr(spec, "name", None)
+    return str(name) if name else None
 
 
 def _traced(function: Any, source: ModelSource, origin: str) -> Any:

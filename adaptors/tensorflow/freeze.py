@@ -42,7 +42,7 @@ def freeze(
     """
     _check_arrays(concrete, inputs, origin)
     try:
-        function = convert_variables_to_constants_v2(concrete)
+        function = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     except FAILURES as error:
         raise ModelError(
             f"the model cannot be frozen: {reason(error)}",
@@ -51,6 +51,8 @@ def freeze(
         ) from error
     fed = tuple(tensor.name for tensor in function.inputs)
     fetched = tuple(tensor.name for tensor in function.outputs)
+    if len(fed) > len(inputs):
+        raise _resource(function, len(inputs), origin)
     if not fetched:
         raise ModelError("the model gives no tensor", where=origin)
     proto = short_names(function.graph.as_graph_def(), {node_name(name) for name in (*fed, *fetched)})
@@ -85,10 +87,7 @@ def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:
     """
     names = {node.name: node.name for node in proto.node}
     for rule in (_without_calls, _without_model, _without_counters):
-        shorten = rule(proto, names, kept)
-        shorter = {old: new if old in kept else shorten(new) for old, new in names.items()}
-        if len(set(shorter.values())) == len(shorter):
-            names = shorter
+        names = _distinct(names, rule(proto, names, kept), kept)
     result = tf.compat.v1.GraphDef()
     result.CopyFrom(proto)
     for node in result.node:
@@ -96,7 +95,22 @@ def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:
         node.input[:] = [_renamed(name, names) for name in node.input]
         for key in _BOOKKEEPING:
             node.attr.pop(key, None)
+    _number_functions(result)
     return result
+
+
+def _number_functions(proto: GraphDef) -> None:
+    """Name the bodies of loops and branches by their order: what TensorFlow calls them ends in a counter."""
+    names = {function.signature.name: f"function_{i}" for i, function in enumerate(proto.library.function)}
+    for function in proto.library.function:
+        function.signature.name = names[function.signature.name]
+    for node in (*proto.node, *(node for function in proto.library.function for node in function.node_def)):
+        node.op = names.get(node.op, node.op)
+        for value in node.attr.values():
+            # Naming a function in an attribute of another kind would make it one.
+            called = [value.func] if value.HasField("func") else value.list.func if value.HasField("list") else ()
+            for function in called:
+                function.name = names.get(function.name, function.name)
 
 
 def spec_of(name: str, tensor: Any) -> TensorSpec:
@@ -106,6 +120,18 @@ def spec_of(name: str, tensor: Any) -> TensorSpec:
 
 
 Shorten = Callable[[str], str]
+
+
+def _distinct(names: dict[str, str], shorten: Shorten, kept: set[str]) -> dict[str, str]:
+    """Shorter names, where no other node has them."""
+    shorter = {old: new if old in kept else shorten(new) for old, new in names.items()}
+    taken = {new for old, new in names.items() if shorter[old] == new}
+    result: dict[str, str] = {}
+    for old, new in names.items():
+        name = shorter[old] if shorter[old] == new or shorter[old] not in taken else new
+        taken.add(name)
+        result[old] = name
+    return result
 
 
 def _without_calls(_: GraphDef, names: dict[str, str], kept: set[str]) -> Shorten:
@@ -169,6 +195,19 @@ def _working(proto: GraphDef, kept: set[str]) -> list[Any]:
 def _renamed(name: str, names: dict[str, str]) -> str:
     node = node_name(name)
     return name.replace(node, names[node], 1)
+
+
+def _resource(function: Any, inputs: int, origin: str) -> ModelError:
+    """The refusal of a function that reads something which is neither input nor variable, e.g. a lookup table."""
+    outside = {node_name(tensor.name) for tensor in function.inputs[inputs:]}
+    nodes = function.graph.as_graph_def().node
+    reader = next((n for n in nodes if any(node_name(i) in outside for i in n.input)), None)
+    name = f"node '{reader.name}' ({reader.op}) reads" if reader is not None else "the model reads"
+    return ModelError(
+        f"{name} a table or another resource, which a frozen graph cannot hold",
+        where=origin,
+        hint="give the part of the model behind it",
+    )
 
 
 def _check_arrays(concrete: Any, inputs: Sequence[str], origin: str) -> None:

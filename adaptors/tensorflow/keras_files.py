@@ -18,6 +18,13 @@ from autoq.core.errors import ModelError
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
+_CUSTOM = (
+    r"Could not locate (?:class|function) '([^']+)'",
+    r"Cannot deserialize object of type `([^`]+)`",
+    r"Unknown (?:layer|object|loss function|metric|activation function): '?([\w>]+)'?",
+)
+"""How Keras 3, and tf_keras from its two kinds of files, say that a class is not theirs."""
+
 
 def is_keras_file(path: Path, head: bytes) -> bool:
     """Whether a file's first bytes, or its name, are those of a Keras model."""
@@ -81,9 +88,7 @@ def _major(version: str) -> int:
 
 def _refused(path: Path, error: Exception, version: str | None, installed: str) -> ModelError:
     text = str(error)
-    custom = re.search(r"Could not locate (?:class|function) '([^']+)'", text) or re.search(
-        r"Unknown (?:layer|object|loss function|metric|activation function): '?([\w>]+)'?", text
-    )
+    custom = next(filter(None, (re.search(pattern, text) for pattern in _CUSTOM)), None)
     if custom:
         return ModelError(
             f"the model uses '{custom[1]}', which is not a part of Keras and cannot be loaded from a file alone",

@@ -12,6 +12,9 @@ from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.adaptor import ModelSource
 from autoq.core.errors import ModelError
 
+_UNNAMED = "keras_tensor"
+"""How Keras 3 calls an input that has no name, with a counter; saved and loaded again, it has that of its layer."""
+
 _NO_TRACE_HINT = "check that model(inputs, training=False) works inside a tf.function"
 
 
@@ -60,6 +63,10 @@ def _inputs(model: Any, source: ModelSource, origin: str) -> Any:
     functional = getattr(model, "_functional", None) or model
     if getattr(functional, "inputs", None):
         structure = functional.input
+        if functional is not model and functional.inputs[0].name.startswith(_UNNAMED):
+            # A Sequential model without an Input has the batch size of its first call, which means nothing.
+            first = functional.inputs[0]
+            structure = tf.TensorSpec((None, *first.shape[1:]), first.dtype, first._keras_history.operation.name)
     else:
         structure = example_specs(source) or _specs_of_call(model)
         if structure is None:
@@ -102,8 +109,14 @@ def _is_shape(shape: Any) -> bool:
 def _input_names(structure: Any, flat: list[Any]) -> list[str]:
     if isinstance(structure, dict) and len(structure) == len(flat):
         return sorted(structure)
-    names = [str(getattr(t, "name", None) or f"input_{i}").partition(":")[0] for i, t in enumerate(flat)]
-    return unique(names)
+    return unique([_own_name(tensor) or f"input_{i}" for i, tensor in enumerate(flat)])
+
+
+def _own_name(tensor: Any) -> str:
+    name = str(getattr(tensor, "name", None) or "")
+    if name.startswith(_UNNAMED) and hasattr(tensor, "_keras_history"):
+        return str(tensor._keras_history.operation.name)
+    return name.partition(":")[0]
 
 
 def _output_names(model: Any, result: Any) -> list[str]:

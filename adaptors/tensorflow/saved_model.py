@@ -30,7 +30,7 @@ def read_saved_model(path: Path, source: ModelSource) -> Frozen:
     """
     try:
         loaded = tf.saved_model.load(str(path))
-    except (*FAILURES, OSError, DecodeError) as error:
+    except (*FAILURES, OSError, IndexError, DecodeError) as error:
         raise _refused(path, error) from error
     return read_signatures(loaded.signatures, source, str(path))
 

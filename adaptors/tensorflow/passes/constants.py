@@ -11,6 +11,9 @@ from autoq.adaptors.tensorflow.runtime import op_def_registry, tf
 _GROWTH = 1 << 16
 """Bytes by which a result may exceed what it is computed from: a filled or tiled tensor is better made at run time."""
 
+_NUMBERS = frozenset({"bool", "int8", "uint8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64"})
+"""Types that NumPy has as well."""
+
 
 def fold_constants(graph: Graph) -> Graph:
     """The graph with everything computed that no input takes part in."""
@@ -18,7 +21,7 @@ def fold_constants(graph: Graph) -> Graph:
     derived: list[NodeDef] = []
     for node in graph.nodes:
         inputs = data_inputs(node)
-        if inputs and all(name.partition(":")[0] in known for name in inputs) and _pure(node):
+        if inputs and all(name.partition(":")[0] in known for name in inputs) and _pure(graph, node):
             known.add(node.name)
             derived.append(node)
     inner = {node.name for node in derived}
@@ -33,12 +36,13 @@ def fold_constants(graph: Graph) -> Graph:
     return rewrite.finish()
 
 
-def _pure(node: NodeDef) -> bool:
+def _pure(graph: Graph, node: NodeDef) -> bool:
+    """Whether a node has one output, of numbers, that depends on its inputs alone."""
     definition = op_def_registry.get(node.op)
     if definition is None or definition.is_stateful or len(definition.output_arg) != 1:
         return False
     output = definition.output_arg[0]
-    return not (output.number_attr or output.type_list_attr) and definition.name not in ("Placeholder", "Dequantize")
+    return not (output.number_attr or output.type_list_attr) and graph.dtype(f"{node.name}:0") in _NUMBERS
 
 
 def _evaluated(graph: Graph, known: set[str], wanted: list[str]) -> list[np.ndarray]:
