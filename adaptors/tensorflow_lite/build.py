@@ -58,6 +58,8 @@ def build(model: LiteModel, plan: Plan, calibration: Calibration | None) -> byte
     try:
         # Parsed anew: the quantizer writes into the objects it is given.
         objects = parse(model.content)
+        # The quantizer looks for signatures also where a file has none.
+        objects.signatureDefs = objects.signatureDefs or []
         recipe = _Recipe(configs, bool(calibrated))
         parameters = params_generator.ParamsGenerator(objects).generate_quantization_parameters(
             recipe, calibrated, enable_progress_bar=False

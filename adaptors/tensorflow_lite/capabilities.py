@@ -12,6 +12,9 @@ from autoq.core.capability import Capability, CapabilityTable, Op
 from autoq.core.errors import ModelError
 from autoq.core.precision import FP32, DType, Granularity, OpPrecision
 
+SLOW = 4.0
+"""Latency relative to float32 from which an op without a weight is left in float: conversions around it cost less."""
+
 Costs = Mapping[tuple[str, str], float | None]
 """Latency relative to float32 by operator and kernel; None for a cell that does not run quantized."""
 
@@ -28,28 +31,42 @@ def capability_table(model: LiteModel, probed: Costs) -> CapabilityTable:
     """
     known = support()
     rows = [_row(op, model.graph, known, probed) for op in model.ops if op.type in known.ops]
-    rows = [row for row in rows if len(row.precisions) > 1]
-    if not rows:
+    if not any(len(row.precisions) > 1 for row in rows):
         raise ModelError("this model has no op that can be quantized", hint=_why_none(model.graph, known))
     ids = {row.op.id for row in rows}
     joined = tuple(e for e in edges(model.graph, model.ops) if e[0] in ids and e[1] in ids)
     return CapabilityTable(tuple(rows), joined)
 
 
+def offered(op: LiteOp, graph: Graph, known: Support) -> tuple[OpPrecision, ...]:
+    """What the policy has for an op, best first, without float32."""
+    entry = known.ops[op.type]
+    every = entry.precisions if op.weight is not None else entry.inner
+    return tuple(precision for precision in every if _fits(op, graph, precision))
+
+
 def _row(op: LiteOp, graph: Graph, known: Support, probed: Costs) -> Capability:
-    offered = known.ops[op.type].precisions if op.weight is not None else known.ops[op.type].inner
     kept: list[OpPrecision] = []
     costs: list[float | None] = []
     measured = False
-    for precision in offered:
+    note = ""
+    for precision in offered(op, graph, known):
         key = (op.type, kernel(precision))
-        if not _fits(op, graph, precision) or (key in probed and probed[key] is None):
+        if key in probed and probed[key] is None:
+            continue
+        cost = probed[key] if key in probed else known.costs.get(key)
+        if op.weight is None and cost is not None and cost >= SLOW:
+            note = f"8 bits take {cost:.0f} times as long as float32 here" if _is_8bit(precision) else note
             continue
         measured |= key in probed
         kept.append(precision)
-        costs.append(probed[key] if key in probed else known.costs.get(key))
+        costs.append(cost)
     origin = "probed on this machine" if measured else f"ai-edge-quantizer {known.version}"
-    return Capability(Op(op.id, op.type), (*kept, FP32), None, origin, (*costs, 1.0))
+    return Capability(Op(op.id, op.type), (*kept, FP32), None, origin, (*costs, 1.0), note)
+
+
+def _is_8bit(precision: OpPrecision) -> bool:
+    return precision.activation is not None and precision.activation.dtype is DType.INT8
 
 
 def _fits(op: LiteOp, graph: Graph, precision: OpPrecision) -> bool:

@@ -143,7 +143,13 @@ def parse(content: bytes) -> ModelT:
 
 
 def write(model: ModelT) -> bytes:
-    """The file of a model."""
+    """The file of a model; its objects may be written again."""
+    for buffer in model.buffers:
+        if buffer.data is not None and not isinstance(buffer.data, np.ndarray):
+            # Anything but an array is written byte by byte, in Python.
+            buffer.data = np.frombuffer(memoryview(buffer.data), np.uint8)
+        # Data that lay behind the model, as in large files, become a part of it.
+        buffer.offset = buffer.size = 0
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 

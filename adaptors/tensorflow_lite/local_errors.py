@@ -20,7 +20,7 @@ from autoq.core.batch import Array, Batch
 from autoq.core.plan import Plan
 from autoq.core.statistics import Calibration
 
-_STORED = {"int8": np.int8, "int16": np.int16}
+_STORED: Mapping[str, type[np.int8] | type[np.int16]] = {"int8": np.int8, "int16": np.int16}
 
 
 @dataclass(frozen=True, eq=False)

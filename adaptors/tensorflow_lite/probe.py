@@ -15,7 +15,7 @@ import numpy as np
 
 from autoq.adaptors.tensorflow_lite.build import build
 from autoq.adaptors.tensorflow_lite.candidate import LiteCandidate
-from autoq.adaptors.tensorflow_lite.capabilities import capability_table
+from autoq.adaptors.tensorflow_lite.capabilities import offered
 from autoq.adaptors.tensorflow_lite.micro import PROBED, micro_model
 from autoq.adaptors.tensorflow_lite.model import LiteModel
 from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, WORKS
@@ -55,10 +55,9 @@ class Prober:
             if op_type not in support().ops:
                 continue
             model = load(ModelSource(micro_model(op_type)))
-            row = capability_table(model, {})[PROBED]
             fp32 = self._profiled(model, FP32_PLAN)
             measured: dict[str, ProbedCell] = {}
-            for precision in row.precisions[:-1]:
+            for precision in offered(model.ops_by_id[PROBED], model.graph, support()):
                 cell = kernel(precision)
                 if cell not in measured:
                     progress(f"{op_type}: {precision.label}")
