@@ -17,7 +17,20 @@ import autoq
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
-_HEAVY = {"torch", "onnx", "onnxruntime", "tensorflow", "sklearn", "scipy", "numpy", "altair", "sqlalchemy", "pydantic"}
+_HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorflow",
+    "keras",
+    "ai_edge_litert",
+    "sklearn",
+    "scipy",
+    "numpy",
+    "altair",
+    "sqlalchemy",
+    "pydantic",
+}
 
 
 def _run(code: str) -> str:
