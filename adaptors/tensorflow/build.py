@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autoq.adaptors.tensorflow import verify
 from autoq.adaptors.tensorflow.emit import Emitter, Stored
 from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
 from autoq.adaptors.tensorflow.graph import GraphDef, NodeDef, data_inputs
@@ -36,7 +37,7 @@ def build(model: TensorFlowModel, plan: Plan, calibration: Calibration | None) -
     ranges = Ranges(calibration, model.memo.setdefault("grids", {}))
     storage = plan_storage(fusion, static, ranges)
     emitter = Emitter(fusion.graph)
-    kernels = Kernels(emitter, storage, model.memo.setdefault("weights", {}), ())
+    kernels = Kernels(emitter, storage, model.memo.setdefault("weights", {}), verify.refused())
     for node in fusion.graph.nodes:
         op = fusion.owner.get(node.name)
         if op is not None and op.id in static:

@@ -168,6 +168,13 @@ class Emitter:
         self._unsigned[found.name] = stored
         return found
 
+    def own(self, stored: Stored, base: str) -> Stored:
+        """The same bytes in a buffer that nothing else reads; copied only where something else still does."""
+        # Two copies of one tensor look alike to grappler, which would make them one again: a mark tells them apart.
+        attributes = {"T": _BYTES[stored.grid.kind], "_autoq_owner": base.encode()}
+        name = self.add("Snapshot", self.fresh(f"{base}/own"), [self.bytes_of(stored)], attributes)
+        return self.as_stored(name, stored.grid, base)
+
     def clamp(self, stored: Stored, low: int | None, high: int | None) -> Stored:
         """Bytes, none below `low` and none above `high`."""
         if low is None and high is None:

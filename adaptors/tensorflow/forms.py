@@ -28,17 +28,72 @@ class Form:
         reads: Type of its input, ``quint8`` or ``qint8``.
         fused: What it does besides, in order; empty for pools.
         writes: Type of its output, ``quint8``, ``qint8`` or ``float``.
+        dilated: Whether its window has gaps.
     """
 
     kernel: str
     reads: str
     fused: tuple[str, ...]
     writes: str
+    dilated: bool = False
 
     @property
     def label(self) -> str:
         """E.g. ``_FusedQuantizedConv2D quint8 BiasAdd+Relu+Requantize quint8``."""
-        return " ".join(filter(None, (self.kernel, self.reads, "+".join(self.fused), self.writes)))
+        parts = (self.kernel, self.reads, "+".join(self.fused), self.writes, "dilated" if self.dilated else "")
+        return " ".join(filter(None, parts))
+
+
+_FORMS_OF_BYTES = ("quint8", "qint8")
+
+
+def convolution_forms(kernel: str, *, relu: bool, summed: bool, dilated: bool) -> tuple[Form, ...]:
+    """Every form that some plan writes a convolution in.
+
+    Args:
+        kernel: Of a plain or a depthwise convolution.
+        relu: It ends with Relu or Relu6.
+        summed: It does a residual sum.
+        dilated: Its window has gaps.
+    """
+    tails: list[tuple[tuple[str, ...], str]]
+    if summed:
+        tails = [(("BiasAdd", "Sum", "Relu", "Requantize"), "quint8")]
+    else:
+        signed = ("BiasAdd", "Relu", "Requantize") if relu else ("BiasAdd", "Requantize")
+        tails = [(("BiasAdd", "Relu", "Requantize"), "quint8"), (signed, "qint8")]
+    return tuple(Form(kernel, reads, *tail, dilated) for reads in _FORMS_OF_BYTES for tail in tails)
+
+
+def product_forms(activation: str) -> tuple[Form, ...]:
+    """Every form that some plan writes a matrix product in that ends with an activation."""
+    in_float = () if activation in ("", "Relu6") else (activation,)
+    parts = ("Relu",) if activation == "Relu6" else in_float
+    tails = [
+        (("BiasAdd", *in_float, "Dequantize"), "float"),
+        (("BiasAdd", *(parts or ("Relu",)), "Requantize"), "quint8"),
+        (("BiasAdd", *parts, "Requantize"), "qint8"),
+    ]
+    return tuple(Form(MATMUL, reads, *tail) for reads in _FORMS_OF_BYTES for tail in tails)
+
+
+def pool_forms(kernel: str) -> tuple[Form, ...]:
+    """Both forms of a pool."""
+    return tuple(Form(kernel, kind, (), kind) for kind in _FORMS_OF_BYTES)
+
+
+def all_forms() -> tuple[Form, ...]:
+    """Every form that any plan is written with."""
+    found: dict[Form, None] = {}
+    for kernel in (CONV, DEPTHWISE):
+        for dilated in (False, True):
+            for relu, summed in ((False, False), (True, False), (True, True)):
+                found |= dict.fromkeys(convolution_forms(kernel, relu=relu, summed=summed, dilated=dilated))
+    for activation in ("", "Relu", "Relu6", "Tanh", "Sigmoid", "GeluExact", "GeluApproximate"):
+        found |= dict.fromkeys(product_forms(activation))
+    for kernel in (MAX_POOL, AVERAGE_POOL):
+        found |= dict.fromkeys(pool_forms(kernel))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ A Relu in the kernel then clips at the lower end of the output's grid, which an 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,11 @@ from autoq.adaptors.tensorflow.forms import (
 )
 from autoq.adaptors.tensorflow.fusion import FusedOp
 from autoq.adaptors.tensorflow.graph import NodeDef
-from autoq.adaptors.tensorflow.limits import edges, mean_window, pad_before
+from autoq.adaptors.tensorflow.limits import edges, is_dilated, mean_window, pad_before
 from autoq.adaptors.tensorflow.ranges import Grid
 from autoq.adaptors.tensorflow.runtime import tf
 from autoq.adaptors.tensorflow.storage import Storage
+from autoq.adaptors.tensorflow.summand import is_last_reader
 from autoq.adaptors.tensorflow.weights import QuantizedWeight, at_scales, quantize, wide_enough
 from autoq.core.errors import TrialError
 from autoq.core.precision import OpPrecision, TensorQuant
@@ -49,14 +50,14 @@ _GEOMETRY = ("strides", "padding", "explicit_paddings", "dilations")
 class Kernels:
     """Writes the static ops of one graph."""
 
-    def __init__(self, emitter: Emitter, storage: Storage, memo: dict[Any, Any], refused: Collection[Form]):
+    def __init__(self, emitter: Emitter, storage: Storage, memo: dict[Any, Any], refused: Mapping[Form, str]):
         """Make a writer.
 
         Args:
             emitter: Where to.
             storage: How tensors are stored.
             memo: Quantized weights, shared by all plans of a model.
-            refused: Forms that do not work on this machine.
+            refused: Forms that do not work on this machine, and why.
         """
         self._emitter = emitter
         self._storage = storage
@@ -86,11 +87,13 @@ class Kernels:
         summand = None
         if op.summand is not None:
             summand = emitter.unsigned(emitter.quantized(op.summand, self._storage.grids[op.summand]))
+            if not is_last_reader(emitter.graph, op):
+                summand = emitter.own(summand, f"{op.id}/summand")
         # A residual sum is only right on unsigned tensors.
         written = out.unsigned if summand is not None else out
         relu = bool(op.activation) or not written.signed
         fused = ("BiasAdd", *(["Sum"] if summand else []), *(["Relu"] if relu else []), "Requantize")
-        form = self._form(op, _CONVOLUTIONS[op.type], operand, fused, written.kind)
+        form = self._form(op, _CONVOLUTIONS[op.type], operand, fused, written.kind, dilated=is_dilated(node))
         shift = written.offset - (summand.grid.offset if summand else 0.0)
         weight, bias = self._constants(op, precision, operand.grid, shift)
         attributes = {key: _plain(node, key) for key in _GEOMETRY if key in node.attr}
@@ -174,10 +177,14 @@ class Kernels:
         tensor = op.operands[0]
         return self._emitter.quantized(tensor, self._storage.grids[tensor])
 
-    def _form(self, op: FusedOp, kernel: str, operand: Stored, fused: tuple[str, ...], writes: str) -> Form:
-        form = Form(kernel, operand.grid.kind, fused, writes)
+    def _form(
+        self, op: FusedOp, kernel: str, operand: Stored, fused: tuple[str, ...], writes: str, *, dilated: bool = False
+    ) -> Form:
+        form = Form(kernel, operand.grid.kind, fused, writes, dilated)
         if form in self._refused:
-            raise TrialError(f"the 8-bit kernel '{form.label}' does not work on this machine", where=op.id)
+            raise TrialError(
+                f"the 8-bit kernel '{form.label}' does not work on this machine: {self._refused[form]}", where=op.id
+            )
         return form
 
     def _clipped(self, op: FusedOp, stored: Stored) -> Stored:

@@ -64,6 +64,11 @@ def edges(graph: Graph, op: FusedOp) -> Edges | None:
     return (top_bottom, left_right) if top_bottom is not None and left_right is not None else None
 
 
+def is_dilated(node: NodeDef) -> bool:
+    """Whether the window of a convolution has gaps."""
+    return any(size != 1 for size in node.attr["dilations"].list.i)
+
+
 def pad_before(graph: Graph, op: FusedOp) -> NodeDef | None:
     """The Pad node that is part of a convolution."""
     first = graph.by_name[op.members[1]] if len(op.members) > 1 else None

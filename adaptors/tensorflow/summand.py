@@ -1,0 +1,45 @@
+"""Who else reads the summand of a residual sum: the kernel adds in place, and ends the process where it cannot."""
+
+from __future__ import annotations
+
+from autoq.adaptors.tensorflow.fusion import FusedOp
+from autoq.adaptors.tensorflow.graph import Graph, data_inputs, node_name
+from autoq.adaptors.tensorflow.moves import moved
+
+
+def is_last_reader(graph: Graph, op: FusedOp) -> bool:
+    """Whether all that reads the summand of an op has done so when its kernel runs, in any order of execution.
+
+    That is so when every other reader, also of what shares its memory, comes before what the kernel itself reads.
+    """
+    assert op.summand is not None
+    producer = graph.producer(op.summand)
+    # What only moves values may share the memory of what it reads.
+    if moved(graph, producer):
+        return False
+    before = _ancestors(graph, op, graph.position[producer.name])
+    pending = [op.summand]
+    while pending:
+        tensor = pending.pop()
+        if tensor in graph.outputs:
+            return False
+        for node in graph.consumers.get(tensor, ()):
+            if node.name in op.members:
+                continue
+            if node.name not in before:
+                return False
+            if moved(graph, node):
+                pending.append(f"{node.name}:0")
+    return True
+
+
+def _ancestors(graph: Graph, op: FusedOp, first: int) -> set[str]:
+    """Nodes that run before an op's kernel, as far back as position `first`."""
+    found: set[str] = set()
+    pending = [node_name(name) for name in op.operands]
+    while pending:
+        name = pending.pop()
+        if name not in found and graph.position[name] >= first:
+            found.add(name)
+            pending.extend(node_name(tensor) for tensor in data_inputs(graph.by_name[name]))
+    return found
