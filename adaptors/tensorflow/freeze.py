@@ -100,7 +100,15 @@ def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:
 
 
 def _number_functions(proto: GraphDef) -> None:
-    """Name the bodies of loops and branches by their order: what TensorFlow calls them ends in a counter."""
+    """Name the bodies of loops and branches, and what they take, by their order: TensorFlow's names hold a counter."""
+    for function in proto.library.function:
+        arguments = {arg.name: f"argument_{i}" for i, arg in enumerate(function.signature.input_arg)}
+        for arg in function.signature.input_arg:
+            arg.name = arguments[arg.name]
+        for node in function.node_def:
+            node.input[:] = [arguments.get(name, name) for name in node.input]
+        for key, name in function.ret.items():
+            function.ret[key] = arguments.get(name, name)
     names = {function.signature.name: f"function_{i}" for i, function in enumerate(proto.library.function)}
     for function in proto.library.function:
         function.signature.name = names[function.signature.name]

@@ -70,7 +70,7 @@ def read_graph(proto: GraphDef, origin: str, outputs: Sequence[str] = ()) -> Fro
     return Frozen(
         needed.proto,
         tuple(TensorSpec(node_name(n), graph.dtype(n), graph.shape(n)) for n in fed),
-        tuple(TensorSpec(_short(n), *types[n]) for n in wanted),
+        tuple(TensorSpec(name, *types[n]) for name, n in zip(outputs or map(_short, wanted), wanted, strict=True)),
         fed,
         wanted,
         SERVING,
