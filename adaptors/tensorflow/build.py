@@ -37,7 +37,7 @@ def build(model: TensorFlowModel, plan: Plan, calibration: Calibration | None) -
     ranges = Ranges(calibration, model.memo.setdefault("grids", {}))
     storage = plan_storage(fusion, static, ranges)
     emitter = Emitter(fusion.graph)
-    kernels = Kernels(emitter, storage, model.memo.setdefault("weights", {}), verify.refused())
+    kernels = Kernels(emitter, fusion, storage, model.memo.setdefault("weights", {}), verify.refused())
     for node in fusion.graph.nodes:
         op = fusion.owner.get(node.name)
         if op is not None and op.id in static:

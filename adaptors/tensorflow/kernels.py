@@ -30,7 +30,7 @@ from autoq.adaptors.tensorflow.forms import (
     fused_node,
     pool_node,
 )
-from autoq.adaptors.tensorflow.fusion import FusedOp
+from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
 from autoq.adaptors.tensorflow.graph import NodeDef
 from autoq.adaptors.tensorflow.limits import edges, is_dilated, mean_window, pad_before
 from autoq.adaptors.tensorflow.ranges import Grid
@@ -50,16 +50,20 @@ _GEOMETRY = ("strides", "padding", "explicit_paddings", "dilations")
 class Kernels:
     """Writes the static ops of one graph."""
 
-    def __init__(self, emitter: Emitter, storage: Storage, memo: dict[Any, Any], refused: Mapping[Form, str]):
+    def __init__(
+        self, emitter: Emitter, fusion: Fusion, storage: Storage, memo: dict[Any, Any], refused: Mapping[Form, str]
+    ):
         """Make a writer.
 
         Args:
             emitter: Where to.
+            fusion: The ops of the source graph.
             storage: How tensors are stored.
             memo: Quantized weights, shared by all plans of a model.
             refused: Forms that do not work on this machine, and why.
         """
         self._emitter = emitter
+        self._fusion = fusion
         self._storage = storage
         self._memo = memo
         self._refused = refused
@@ -87,7 +91,7 @@ class Kernels:
         summand = None
         if op.summand is not None:
             summand = emitter.unsigned(emitter.quantized(op.summand, self._storage.grids[op.summand]))
-            if not is_last_reader(emitter.graph, op):
+            if not is_last_reader(self._fusion, op):
                 summand = emitter.own(summand, f"{op.id}/summand")
         # A residual sum is only right on unsigned tensors.
         written = out.unsigned if summand is not None else out

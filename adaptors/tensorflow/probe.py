@@ -31,7 +31,7 @@ from autoq.core.statistics import Calibration, TensorStatistics
 
 _OP = "probed"
 _THREADS = RunOptions(threads=1)
-_IMAGE, _ROWS = (1, 28, 28, 64), (64, 256)
+_IMAGE, _ROWS = (1, 56, 56, 64), (64, 256)
 
 
 class Prober:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from autoq.adaptors.tensorflow.fusion import FusedOp
-from autoq.adaptors.tensorflow.graph import Graph, data_inputs, node_name
+from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs, node_name
 from autoq.adaptors.tensorflow.moves import moved
 
 
-def is_last_reader(graph: Graph, op: FusedOp) -> bool:
+def is_last_reader(fusion: Fusion, op: FusedOp) -> bool:
     """Whether all that reads the summand of an op has done so when its kernel runs, in any order of execution.
 
     That is so when every other reader, also of what shares its memory, comes before what the kernel itself reads.
     """
     assert op.summand is not None
+    graph = fusion.graph
     producer = graph.producer(op.summand)
-    # What only moves values may share the memory of what it reads.
-    if moved(graph, producer):
+    if _shares(fusion, producer):
         return False
     before = _ancestors(graph, op, graph.position[producer.name])
     pending = [op.summand]
@@ -28,9 +28,14 @@ def is_last_reader(graph: Graph, op: FusedOp) -> bool:
                 continue
             if node.name not in before:
                 return False
-            if moved(graph, node):
+            if _shares(fusion, node):
                 pending.append(f"{node.name}:0")
     return True
+
+
+def _shares(fusion: Fusion, node: NodeDef) -> bool:
+    """Whether a node may leave its result in the memory of what it reads, as those that only move values do."""
+    return node.name not in fusion.owner and bool(moved(fusion.graph, node))
 
 
 def _ancestors(graph: Graph, op: FusedOp, first: int) -> set[str]:

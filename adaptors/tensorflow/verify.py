@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from autoq.adaptors.tensorflow.forms import Form, all_forms
@@ -23,6 +24,9 @@ _MODULE = "autoq.adaptors.tensorflow.verify_child"
 
 # They change which kernels oneDNN chooses.
 _SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
+
+# The modules that decide how a kernel's node is written.
+_WRITERS = ("emit.py", "forms.py", "verify_child.py")
 
 _known: dict[Path, Mapping[Form, str]] = {}
 
@@ -46,10 +50,17 @@ def refused(progress: Callable[[str], None] = lambda _: None) -> Mapping[Form, s
     return _known[path]
 
 
+@cache
+def _revision(switches: tuple[str, ...]) -> str:
+    # Other nodes than those that were tried may behave otherwise.
+    written = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _WRITERS]
+    return digest_of([list(switches), written])
+
+
 def cache_file() -> Path:
     """Where the findings for this machine and version are kept."""
-    switches = digest_of([os.environ.get(name, "") for name in _SWITCHES])
-    return cache_folder() / "kernels" / f"tensorflow-{tf.__version__}-{machine_digest()}-{switches}.json"
+    revision = _revision(tuple(os.environ.get(name, "") for name in _SWITCHES))
+    return cache_folder() / "kernels" / f"tensorflow-{tf.__version__}-{machine_digest()}-{revision}.json"
 
 
 def _run_all(progress: Callable[[str], None]) -> dict[str, str]:
