@@ -150,6 +150,14 @@ def checked(inputs: Inputs, expected: Sequence[TensorSpec]) -> list[Array]:
     return [np.require(fed[spec.name], requirements="C") for spec in expected]
 
 
+def whole(proto: GraphDef) -> GraphDef:
+    """The same graph without attributes that hold nothing: asking a node for one it lacks leaves such a one behind."""
+    for node in proto.node:
+        for key in [key for key, value in node.attr.items() if value.WhichOneof("value") is None]:
+            del node.attr[key]
+    return proto
+
+
 def _zeros(spec: TensorSpec) -> Array:
     shape = [size if isinstance(size, int) else 1 for size in spec.shape or ()]
     return np.zeros(shape, spec.dtype)

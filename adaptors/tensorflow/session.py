@@ -1,6 +1,6 @@
 """How every TensorFlow session of this adaptor is made, and how its errors read.
 
-A frozen graph in a session of its own is the fastest form TensorFlow has on a CPU: grappler sees the whole graph, and
+A frozen graph in a session of its own is the fastest form TensorFlow has on a CPU: it is optimized as a whole, and
 oneDNN keeps the weights in its own layout.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from autoq.adaptors.tensorflow.graph import GraphDef
+from autoq.adaptors.tensorflow.optimize import optimized
 from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.batch import Array
 
@@ -35,13 +36,11 @@ class SessionSettings:
     Attributes:
         threads: Intra-op threads; None for TensorFlow's default.
         bf16: Whether grappler turns what it can into bfloat16.
-        plain: Leave the graph as it is, node by node.
         traced: Record the time of every node.
     """
 
     threads: int | None = None
     bf16: bool = False
-    plain: bool = False
     traced: bool = False
 
     def with_trace(self) -> SessionSettings:
@@ -65,6 +64,10 @@ class GraphSession:
     def __init__(
         self, proto: GraphDef, feeds: Sequence[str], fetches: Sequence[str], settings: SessionSettings
     ) -> None:
+        # Inside the session grappler is slow, but knows bfloat16 and functions.
+        inside = settings.bf16 or bool(proto.library.function)
+        if not inside:
+            proto = optimized(proto, (*feeds, *fetches))
         graph = tf.Graph()
         with graph.as_default():
             tf.graph_util.import_graph_def(proto, name="")
@@ -76,7 +79,7 @@ class GraphSession:
             use_per_session_threads=True,
         )
         rewrites = config.graph_options.rewrite_options
-        rewrites.disable_meta_optimizer = settings.plain
+        rewrites.disable_meta_optimizer = not inside
         if settings.bf16:
             rewrites.auto_mixed_precision_onednn_bfloat16 = type(rewrites).ON
         self._session: Any = v1.Session(graph=graph, config=config)
