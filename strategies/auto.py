@@ -145,7 +145,8 @@ class Auto(Ilp):
             return self._conclude(base, best)
         refinement = Refinement(self, _PATIENCE)
         best = yield from refinement.of(base.recipes, best, _GAIN)
-        self._steps.append(f"{refinement.tried} trials followed expected improvement")
+        trials = "1 trial" if refinement.tried == 1 else f"{refinement.tried} trials"
+        self._steps.append(f"{trials} followed expected improvement")
         best = yield from self.optimize(base, best)
         self._steps.append("integer programmes chose precisions on what was measured")
         if few:

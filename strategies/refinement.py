@@ -58,7 +58,9 @@ class Refinement:
             if found is None or found.improvement < gain * bar:
                 break
             self.tried += 1
-            note = f"refinement {self.tried}: {int((found.positions != origin).sum())} ops changed{under(recipes)}"
+            changed = int((found.positions != origin).sum())
+            ops = "1 op" if changed == 1 else f"{changed} ops"
+            note = f"refinement {self.tried}: {ops} changed{under(recipes)}"
             point = yield from search.attempt(model.layout.choices(found.positions), note, recipes)
             idle += 1
             if point.trial.state is not TrialState.COMPLETE:
