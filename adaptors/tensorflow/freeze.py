@@ -107,7 +107,7 @@ def _number_functions(proto: GraphDef) -> None:
             arg.name = arguments[arg.name]
         for node in function.node_def:
             node.input[:] = [arguments.get(name, name) for name in node.input]
-        for key, name in function.ret.items():
+        for key, name in list(function.ret.items()):
             function.ret[key] = arguments.get(name, name)
     names = {function.signature.name: f"function_{i}" for i, function in enumerate(proto.library.function)}
     for function in proto.library.function:
