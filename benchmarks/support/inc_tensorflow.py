@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoq.adaptors.tensorflow.runtime import tf
+from autoq.adaptors.tensorflow.session import GraphSession, SessionSettings
 from benchmarks.peers.problem import PeerError
 from benchmarks.peers.virtualenvs import REPOSITORY, Environment
 
@@ -53,11 +54,15 @@ def quantize(saved_model: Path, images: NDArray[np.float32], folder: Path) -> Qu
     Raises:
         PeerError: Its environment could not be made, or it failed; the message ends with what it said.
     """
+    folder, saved_model = folder.resolve(), saved_model.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "calibration.npz", image=images)
     command = [ENVIRONMENT.interpreter(), _DRIVER, saved_model, folder / "calibration.npz", _BATCH, folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    done = subprocess.run([str(c) for c in command], env=environment, capture_output=True, text=True, check=False)
+    # In that folder it leaves its logs.
+    done = subprocess.run(
+        [str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise PeerError("\n  ".join(["INC could not quantize", *done.stderr.strip().splitlines()[-5:]]))
     answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
@@ -69,24 +74,15 @@ def quantize(saved_model: Path, images: NDArray[np.float32], folder: Path) -> Qu
 
 
 class Runner:
-    """A session of such a graph on one thread."""
+    """Such a graph on one thread, in a session like those of autoq's candidates."""
 
     def __init__(self, quantized: Quantized) -> None:
-        graph = tf.Graph()
-        with graph.as_default():
-            tf.import_graph_def(quantized.graph, name="")
-        config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
-        self._session = tf.compat.v1.Session(graph=graph, config=config)
-        self._call = self._session.make_callable(list(quantized.outputs), feed_list=list(quantized.inputs))
+        self._session = GraphSession(quantized.graph, quantized.inputs, quantized.outputs, SessionSettings(threads=1))
 
     def run(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Scores of a batch."""
-        scores: NDArray[Any] = self._call(images)[0]
+        scores: NDArray[Any] = self._session.run([images])[0]
         return scores
-
-    def close(self) -> None:
-        """Release the session."""
-        self._session.close()
 
 
 def _tensor(name: str) -> str:
