@@ -7,7 +7,7 @@ from typing import Any
 
 from autoq.adaptors.tensorflow_lite.model import Interface, LiteModel
 from autoq.adaptors.tensorflow_lite.realized import realized_plan
-from autoq.adaptors.tensorflow_lite.runtime import reason
+from autoq.adaptors.tensorflow_lite.runtime import make_interpreter, reason
 from autoq.adaptors.tensorflow_lite.session import Session
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Inputs, Outputs
@@ -37,6 +37,7 @@ class LiteCandidate:
         self.interface = interface
         self.model = model
         self.options = options
+        self._native: Any = None
         try:
             self._session: Session | None = Session(content, interface, options.threads)
         except (ValueError, RuntimeError) as error:
@@ -51,8 +52,14 @@ class LiteCandidate:
 
     @property
     def native(self) -> Any:
-        """The ``ai_edge_litert.interpreter.Interpreter``, with its tensors allocated."""
-        return self._open().interpreter
+        """An ``ai_edge_litert.interpreter.Interpreter`` with its tensors allocated.
+
+        Not the one that predicts: its user may change its shapes, or hold its memory.
+        """
+        self._open()
+        if self._native is None:
+            self._native = make_interpreter(self.content, self.options.threads)
+        return self._native
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +77,7 @@ class LiteCandidate:
 
     def close(self) -> None:
         """Release the interpreter."""
-        self._session = None
+        self._session = self._native = None
 
     def _open(self) -> Session:
         if self._session is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from autoq.adaptors.tensorflow_lite.graph import Graph
 from autoq.adaptors.tensorflow_lite.model import LiteModel
-from autoq.adaptors.tensorflow_lite.ops import LiteOp, edges
+from autoq.adaptors.tensorflow_lite.ops import WORKS, LiteOp, edges
 from autoq.adaptors.tensorflow_lite.support import Support, kernel, support
 from autoq.core.capability import Capability, CapabilityTable, Op
 from autoq.core.errors import ModelError
@@ -32,7 +32,7 @@ def capability_table(model: LiteModel, probed: Costs) -> CapabilityTable:
     known = support()
     rows = [_row(op, model.graph, known, probed) for op in model.ops if op.type in known.ops]
     if not any(len(row.precisions) > 1 for row in rows):
-        raise ModelError("this model has no op that can be quantized", hint=_why_none(model.graph, known))
+        raise ModelError("this model has no op that can be quantized", hint=_why_none(model.graph, rows))
     ids = {row.op.id for row in rows}
     joined = tuple(e for e in edges(model.graph, model.ops) if e[0] in ids and e[1] in ids)
     return CapabilityTable(tuple(rows), joined)
@@ -55,8 +55,9 @@ def _row(op: LiteOp, graph: Graph, known: Support, probed: Costs) -> Capability:
         if key in probed and probed[key] is None:
             continue
         cost = probed[key] if key in probed else known.costs.get(key)
-        if op.weight is None and cost is not None and cost >= SLOW:
-            note = f"8 bits take {cost:.0f} times as long as float32 here" if _is_8bit(precision) else note
+        if op.weight is None and cost is not None and cost >= SLOW and (note or _is_8bit(precision)):
+            # 16 bits are never fast; they stay where 8 bits do, so that a region in 16 bits is not torn apart.
+            note = note or f"8 bits take {cost:.0f} times as long as float32 here"
             continue
         measured |= key in probed
         kept.append(precision)
@@ -80,6 +81,8 @@ def _fits(op: LiteOp, graph: Graph, precision: OpPrecision) -> bool:
     return precision.weight.dtype is not DType.INT4 or (shape[-1] or 0) % 2 == 0
 
 
-def _why_none(graph: Graph, known: Support) -> str:
+def _why_none(graph: Graph, rows: Sequence[Capability]) -> str:
+    if rows:
+        return "; ".join(dict.fromkeys(f"{row.op.type}: {row.note}" for row in rows))
     types = ", ".join(list(dict.fromkeys(node.type for node in graph.nodes))[:8]) or "no ops"
-    return f"it has {types}; float32 ops of these types can be: {', '.join(known.ops)}"
+    return f"it has {types}; float32 ops with constant weights of these types can be: {', '.join(sorted(WORKS))}"
