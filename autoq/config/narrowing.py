@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from autoq.core.capability import Capability, CapabilityTable
 from autoq.core.objective import Objective, Quantity
 from autoq.core.precision import FLOAT_MODES, DType, Mode, OpPrecision
 from autoq.core.space import OpRule, SpaceRules, rules_by_op
 
-NO_FASTER = 0.95
+NO_FASTER = 0.9
 """Latency relative to float from which a precision saves no time worth a loss of accuracy."""
 
 _SPEED = frozenset({Quantity.LATENCY, Quantity.THROUGHPUT})
@@ -25,15 +26,19 @@ class _Kind:
         title: For readers.
         mode: The mode that a rule names it by.
         dtypes: Storage types that a rule names it by.
+        whole: Judged for all ops together, since it only pays where neighbours share it.
     """
 
     title: str
     mode: Mode | None
     dtypes: frozenset[DType]
+    whole: bool = False
 
 
-_WEIGHT_ONLY = _Kind("weight-only", Mode.WEIGHT_ONLY, frozenset({DType.INT4, DType.UINT4}))
-_INT16 = _Kind("16-bit activations", None, frozenset({DType.INT16}))
+_BITS4 = frozenset({DType.INT4, DType.UINT4})
+_WEIGHT_ONLY = _Kind("weight-only", Mode.WEIGHT_ONLY, _BITS4)
+_INT4 = _Kind("4-bit weights", None, _BITS4)
+_INT16 = _Kind("16-bit activations", None, frozenset({DType.INT16}), whole=True)
 _FP16 = _Kind("fp16", Mode.FP16, frozenset({DType.FP16}))
 
 
@@ -42,29 +47,43 @@ def narrowed(
 ) -> tuple[CapabilityTable, tuple[str, ...]]:
     """A table without what is known not to be faster than float, where speed is all that is wanted; and notes on it.
 
-    Only whole classes of precisions are judged (weight-only, 16-bit activations, fp16), each op's by its own measured
-    cost. 8-bit activations always stay: an element-wise op that is slower by itself pays between ops in 8 bits.
+    Only classes of precisions are judged (weight-only, 4-bit weights, 16-bit activations, fp16), by their own measured
+    costs. 8-bit activations always stay: an element-wise op that is slower by itself pays between ops in 8 bits.
     Where nothing quantized would be left, nothing is left out.
     """
     if not set(objective.quantities) <= _SPEED:
         return table, ()
     rule_of = rules_by_op(table, rules)
+    typical = {kind: median(costs) for kind, costs in _measured(table).items() if kind.whole}
     out: dict[_Kind, list[float]] = {}
     rows = []
     for row in table:
         kept = []
         for index, precision in enumerate(row.precisions):
             kind, cost = _kind(precision), row.costs[index] if row.costs else None
+            judged = typical.get(kind, cost) if kind is not None else None
             last = index == len(row.precisions) - 1
-            wanted = kind is None or last or _names(rule_of[row.op.id], rules.modes, kind)
-            if kind is None or wanted or cost is None or cost < NO_FASTER:
+            if kind is None or last or judged is None or judged < NO_FASTER:
+                kept.append(index)
+            elif _names(rule_of[row.op.id], rules.modes, kind):
                 kept.append(index)
             else:
-                out.setdefault(kind, []).append(cost)
+                out.setdefault(kind, []).append(judged if cost is None else cost)
         rows.append(_with(row, kept))
     if not out or all(p.is_float for row in rows for p in row.precisions):
         return table, ()
     return replace(table, rows=tuple(rows)), tuple(_note(kind, costs) for kind, costs in out.items())
+
+
+def _measured(table: CapabilityTable) -> dict[_Kind, list[float]]:
+    """Costs of every class."""
+    found: dict[_Kind, list[float]] = {}
+    for row in table:
+        for precision, cost in zip(row.precisions, row.costs, strict=False):
+            kind = _kind(precision)
+            if kind is not None and cost is not None:
+                found.setdefault(kind, []).append(cost)
+    return found
 
 
 def _kind(precision: OpPrecision) -> _Kind | None:
@@ -72,7 +91,9 @@ def _kind(precision: OpPrecision) -> _Kind | None:
         return _WEIGHT_ONLY
     if precision.mode is Mode.FP16:
         return _FP16
-    return _INT16 if precision.activation is not None and precision.activation.dtype is DType.INT16 else None
+    if precision.activation is not None and precision.activation.dtype is DType.INT16:
+        return _INT16
+    return _INT4 if precision.weight is not None and precision.weight.dtype in _BITS4 else None
 
 
 def _names(rule: OpRule, approach: Sequence[Mode] | None, kind: _Kind) -> bool:

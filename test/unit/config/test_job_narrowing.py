@@ -16,6 +16,7 @@ WEIGHT = TensorQuant(DType.INT8, granularity=Granularity.PER_CHANNEL)
 INT8 = OpPrecision(Mode.STATIC, WEIGHT, TensorQuant(DType.INT8))
 INT16 = OpPrecision(Mode.STATIC, WEIGHT, TensorQuant(DType.INT16))
 DYNAMIC = OpPrecision(Mode.DYNAMIC, WEIGHT, TensorQuant(DType.INT8))
+DYNAMIC4 = OpPrecision(Mode.DYNAMIC, TensorQuant(DType.INT4), TensorQuant(DType.INT8))
 WEIGHT8 = OpPrecision(Mode.WEIGHT_ONLY, WEIGHT)
 WEIGHT4 = OpPrecision(Mode.WEIGHT_ONLY, TensorQuant(DType.INT4, granularity=Granularity.PER_CHANNEL))
 FP16 = OpPrecision(Mode.FP16)
@@ -23,7 +24,7 @@ FP16 = OpPrecision(Mode.FP16)
 CONV = Capability(
     Op("conv", "CONV_2D"),
     (INT8, DYNAMIC, WEIGHT8, WEIGHT4, FP16, INT16, FP32),
-    costs=(0.2, 0.9, 1.0, 1.1, 1.0, 25.0, 1.0),
+    costs=(0.2, 1.9, 1.0, 1.1, 1.0, 25.0, 1.0),
 )
 ADD = Capability(Op("add", "ADD"), (INT8, INT16, FP32), costs=(2.5, 30.0, 1.0))
 
@@ -47,6 +48,19 @@ def test_what_is_no_faster_is_left_out_where_only_speed_counts(objective):
 
 def test_an_8_bit_op_that_is_slower_by_itself_stays():
     assert left()[0]["add"] == (INT8, FP32)
+
+
+def test_weights_of_4_bits_are_judged_op_by_op():
+    slow = Capability(Op("conv", "CONV_2D"), (INT8, DYNAMIC4, FP32), costs=(0.2, 1.1, 1.0))
+    fast = Capability(Op("dense", "FULLY_CONNECTED"), (INT8, DYNAMIC4, FP32), costs=(0.4, 0.4, 1.0))
+    found, notes = left(table=CapabilityTable((slow, fast)))
+    assert found == {"conv": (INT8, FP32), "dense": (INT8, DYNAMIC4, FP32)}
+    assert notes[0].startswith("4-bit weights left out")
+
+
+def test_16_bit_activations_are_judged_for_all_ops_together():
+    quick = Capability(Op("concat", "CONCATENATION"), (INT8, INT16, FP32), costs=(0.4, 0.7, 1.0))
+    assert left(table=CapabilityTable((CONV, ADD, quick)))[0]["concat"] == (INT8, FP32)
 
 
 def test_notes_say_what_was_measured_and_how_to_ask_for_it():
