@@ -61,11 +61,12 @@ def narrowed(
         kept = []
         for index, precision in enumerate(row.precisions):
             kind, cost = _kind(precision), row.costs[index] if row.costs else None
-            judged = typical.get(kind, cost) if kind is not None else None
             last = index == len(row.precisions) - 1
-            if kind is None or last or judged is None or judged < NO_FASTER:
+            if kind is None or last or _names(rule_of[row.op.id], rules.modes, kind):
                 kept.append(index)
-            elif _names(rule_of[row.op.id], rules.modes, kind):
+                continue
+            judged = typical.get(kind, cost)
+            if judged is None or judged < NO_FASTER:
                 kept.append(index)
             else:
                 out.setdefault(kind, []).append(judged if cost is None else cost)
