@@ -111,8 +111,9 @@ class TensorFlowAdaptor:
         if plan.recipes and not has_bf16():
             raise TrialError("this processor does not compute in bfloat16")
         if not plan.precisions:
-            proto = whole(model.graph.proto)
-            return TensorFlowCandidate(Source(proto, model.frozen, model.size_bytes), plan, model.fusion, options)
+            return TensorFlowCandidate(
+                Source(whole(model.graph.proto), model.frozen, model.size_bytes), plan, model.fusion, options
+            )
         try:
             proto = whole(build(model, plan, calibration))
         except TrialError:

@@ -14,6 +14,7 @@ from autoq.adaptors.tensorflow.graph import GraphDef
 from autoq.adaptors.tensorflow.native import SignatureFunction
 from autoq.adaptors.tensorflow.realized import ExecutedNode, executed, realized_plan
 from autoq.adaptors.tensorflow.recipes import BF16
+from autoq.adaptors.tensorflow.runtime import tf
 from autoq.adaptors.tensorflow.session import FAILURES, GraphSession, SessionSettings, reason
 from autoq.core.adaptor import RunOptions
 from autoq.core.batch import Array, Inputs, Outputs, TensorSpec
@@ -151,11 +152,13 @@ def checked(inputs: Inputs, expected: Sequence[TensorSpec]) -> list[Array]:
 
 
 def whole(proto: GraphDef) -> GraphDef:
-    """The same graph without attributes that hold nothing: asking a node for one it lacks leaves such a one behind."""
-    for node in proto.node:
+    """A copy without attributes that hold nothing: asking a node for one it lacks leaves such a one behind."""
+    copy = tf.compat.v1.GraphDef()
+    copy.CopyFrom(proto)
+    for node in copy.node:
         for key in [key for key, value in node.attr.items() if value.WhichOneof("value") is None]:
             del node.attr[key]
-    return proto
+    return copy
 
 
 def _zeros(spec: TensorSpec) -> Array:

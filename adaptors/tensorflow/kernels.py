@@ -244,7 +244,7 @@ class Kernels:
         assert value is not None
         if op.type == "DepthwiseConv2dNative":
             return value.reshape(*value.shape[:2], -1)
-        return value.T if self._node(op).attr["transpose_b"].b else value
+        return value.T if op.type == "MatMul" and self._node(op).attr["transpose_b"].b else value
 
     def _shape(self, op: FusedOp) -> tuple[int, ...]:
         """Shape of the weight as its kernel wants it."""
