@@ -15,5 +15,11 @@ settings.load_profile("autoq")
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What one file's tests probe and keep is nothing to other files, nor to the user's own cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("cache")
+        # But for which kernels work on this machine: that takes seconds to find out, and no test changes it.
+        (folder / "autoq").mkdir()
+        shared = tmp_path_factory.getbasetemp() / "kernels"
+        shared.mkdir(exist_ok=True)
+        (folder / "autoq" / "kernels").symlink_to(shared)
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield
