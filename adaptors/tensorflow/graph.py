@@ -137,6 +137,11 @@ class Graph:
         return found
 
 
+def attribute(node: NodeDef, key: str) -> Any:
+    """``AttrValue`` of a node, an empty one where it has none; asking the node itself would add the empty one to it."""
+    return node.attr[key] if key in node.attr else tf.compat.v1.AttrValue()
+
+
 def data_inputs(node: NodeDef) -> list[str]:
     """Tensors a node reads, control inputs left out."""
     return [tensor_name(name) for name in node.input if not name.startswith("^")]

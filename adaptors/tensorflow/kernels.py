@@ -31,7 +31,7 @@ from autoq.adaptors.tensorflow.forms import (
     pool_node,
 )
 from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
-from autoq.adaptors.tensorflow.graph import NodeDef
+from autoq.adaptors.tensorflow.graph import NodeDef, attribute
 from autoq.adaptors.tensorflow.limits import edges, is_dilated, mean_window, pad_before
 from autoq.adaptors.tensorflow.ranges import Grid
 from autoq.adaptors.tensorflow.runtime import tf
@@ -170,7 +170,7 @@ class Kernels:
         made = fused_node(
             emitter, self._name(op), form, operand, weight, emitter.array(f"{op.id}/bias", bias), out, attributes
         )
-        if not self._node(op).attr["keep_dims"].b:
+        if not attribute(self._node(op), "keep_dims").b:
             squeeze = {"T": Stored(made, out).type, "squeeze_dims": [1, 2]}
             made = emitter.add("Squeeze", emitter.fresh(f"{op.id}/squeeze"), [made], squeeze)
         emitter.keep(op.output, Stored(made, out))
@@ -244,14 +244,14 @@ class Kernels:
         assert value is not None
         if op.type == "DepthwiseConv2dNative":
             return value.reshape(*value.shape[:2], -1)
-        return value.T if op.type == "MatMul" and self._node(op).attr["transpose_b"].b else value
+        return value.T if op.type == "MatMul" and attribute(self._node(op), "transpose_b").b else value
 
     def _shape(self, op: FusedOp) -> tuple[int, ...]:
         """Shape of the weight as its kernel wants it."""
         assert op.weight is not None
         value = self._emitter.graph.constant(op.weight)
         assert value is not None
-        turned = op.type == "MatMul" and self._node(op).attr["transpose_b"].b
+        turned = op.type == "MatMul" and attribute(self._node(op), "transpose_b").b
         return value.shape[::-1] if turned else value.shape
 
     def _reshape(self, op: FusedOp) -> NodeDef | None:
@@ -271,7 +271,7 @@ def _second(node: NodeDef) -> str:
 
 
 def _plain(node: NodeDef, key: str) -> Any:
-    value = node.attr[key]
+    value = attribute(node, key)
     return value.s if value.WhichOneof("value") == "s" else list(value.list.i)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from autoq.adaptors.tensorflow.fusion import FusedOp
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, attribute, data_inputs
 
 Edges = tuple[tuple[int, int], tuple[int, int]]
 """Zeros before and after height, and before and after width."""
@@ -23,14 +23,14 @@ def why_not(graph: Graph, op: FusedOp) -> str:
         return "TensorFlow has no 8-bit product of two activations"
     if op.type in ("Conv2D", "DepthwiseConv2dNative"):
         return _why_no_convolution(graph, op, node)
-    if op.type == "MatMul" and node.attr["transpose_a"].b:
+    if op.type == "MatMul" and attribute(node, "transpose_a").b:
         return "its first operand is transposed"
     if op.type in ("MaxPool", "AvgPool"):
-        if node.attr["data_format"].s not in _NHWC:
+        if attribute(node, "data_format").s not in _NHWC:
             return "channels come first (NCHW); the 8-bit kernels want them last"
-        if any(node.attr[key].list.i[axis] != 1 for key in ("ksize", "strides") for axis in (0, 3)):
+        if any(attribute(node, key).list.i[axis] != 1 for key in ("ksize", "strides") for axis in (0, 3)):
             return "it pools over samples or channels"
-        if node.attr["padding"].s == b"EXPLICIT":
+        if attribute(node, "padding").s == b"EXPLICIT":
             return "its padding is explicit"
     if op.type == "Mean":
         window = mean_window(graph, op)
@@ -52,9 +52,9 @@ def mean_window(graph: Graph, op: FusedOp) -> tuple[int, int] | None:
 def edges(graph: Graph, op: FusedOp) -> Edges | None:
     """How many zeros a convolution reads beyond each edge; None when that depends on the size of what it reads."""
     node = graph.by_name[op.id]
-    padding = node.attr["padding"].s
+    padding = attribute(node, "padding").s
     if padding == b"EXPLICIT":
-        sizes = list(node.attr["explicit_paddings"].list.i)
+        sizes = list(attribute(node, "explicit_paddings").list.i)
         return (sizes[2], sizes[3]), (sizes[4], sizes[5])
     if padding == b"VALID":
         head = pad_before(graph, op)
@@ -66,7 +66,7 @@ def edges(graph: Graph, op: FusedOp) -> Edges | None:
 
 def is_dilated(node: NodeDef) -> bool:
     """Whether the window of a convolution has gaps."""
-    return any(size != 1 for size in node.attr["dilations"].list.i)
+    return any(size != 1 for size in attribute(node, "dilations").list.i)
 
 
 def pad_before(graph: Graph, op: FusedOp) -> NodeDef | None:
@@ -86,7 +86,7 @@ def _same(graph: Graph, op: FusedOp, node: NodeDef, axis: int) -> tuple[int, int
     """Zeros before and after one axis under padding ``SAME``, as TensorFlow's documentation of `tf.nn` gives them."""
     value, shape = graph.constant(op.weight) if op.weight is not None else None, graph.shape(op.operands[0])
     assert value is not None
-    dilations, stride = node.attr["dilations"].list.i, node.attr["strides"].list.i[axis]
+    dilations, stride = attribute(node, "dilations").list.i, attribute(node, "strides").list.i[axis]
     reach = (value.shape[axis - 1] - 1) * (dilations[axis] if dilations else 1) + 1
     size = shape[axis] if shape is not None else None
     if size is None:
@@ -99,7 +99,7 @@ def _same(graph: Graph, op: FusedOp, node: NodeDef, axis: int) -> tuple[int, int
 
 
 def _why_no_convolution(graph: Graph, op: FusedOp, node: NodeDef) -> str:
-    if node.attr["data_format"].s not in _NHWC:
+    if attribute(node, "data_format").s not in _NHWC:
         return "channels come first (NCHW); the 8-bit kernels want them last"
     if op.weight is None:
         return "its weight is not constant"

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from autoq.adaptors.tensorflow.activations import activation_of
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, attribute, data_inputs
 
 _ADD = frozenset({"Add", "AddV2"})
 _CLIPS = frozenset({"Relu", "Relu6"})
@@ -57,7 +57,7 @@ def tail_of(graph: Graph, anchor: NodeDef, taken: Container[str]) -> Tail:
 
 def padding_before(graph: Graph, anchor: NodeDef, taken: Container[str]) -> NodeDef | None:
     """The Pad with zeros in height and width that a convolution can do itself; None without one."""
-    if anchor.op not in ("Conv2D", "DepthwiseConv2dNative") or anchor.attr["padding"].s != b"VALID":
+    if anchor.op not in ("Conv2D", "DepthwiseConv2dNative") or attribute(anchor, "padding").s != b"VALID":
         return None
     tensor = data_inputs(anchor)[0]
     pad = graph.producer(tensor)
@@ -91,7 +91,7 @@ def _bias(graph: Graph, tensor: str, members: list[str]) -> tuple[str | None, st
     if node is None or not shape or shape[-1] is None:
         return None, tensor
     inputs = data_inputs(node)
-    if node.op == "BiasAdd" and node.attr["data_format"].s in (b"", b"NHWC"):
+    if node.op == "BiasAdd" and attribute(node, "data_format").s in (b"", b"NHWC"):
         other = inputs[1]
     elif node.op in _ADD:
         other = inputs[1] if inputs[0] == tensor else inputs[0]
