@@ -26,7 +26,7 @@ class Task:
         score: Accuracy of the trained model on the test data, at a side.
         asset: Package that the data comes from.
         recipe: Files of code that decide the weights.
-        settings: Of the training.
+        cycles: Settings of the training: one after the other, each with a learning-rate cycle of its own.
     """
 
     network: Callable[[int], Any]
@@ -34,25 +34,25 @@ class Task:
     score: Callable[[Any, int], float]
     asset: str
     recipe: tuple[Path, ...]
-    settings: Settings
+    cycles: tuple[Settings, ...]
 
     @property
     def side(self) -> int:
         """Side of the pictures the trained network takes; 0 where it takes none."""
-        return self.settings.phases[-1].side
+        return self.cycles[-1].phases[-1].side
 
     def facts(self) -> dict[str, str]:
         """What decides the weights beside the recipe."""
-        return {"data": ASSETS[self.asset].sha256, "settings": repr(self.settings), "keras": keras.__version__}
+        return {"data": ASSETS[self.asset].sha256, "cycles": repr(self.cycles), "keras": keras.__version__}
 
 
 def _files(*modules: Any) -> tuple[Path, ...]:
     return tuple(Path(module.__file__) for module in modules)
 
 
-def _pictures(network: Callable[[int], Any], module: Any, settings: Settings) -> Task:
+def _pictures(network: Callable[[int], Any], module: Any, *cycles: Settings) -> Task:
     recipe = _files(module, fashion_mnist, problems, training)
-    return Task(network, problems.Pictures, problems.picture_accuracy, "fashion-mnist", recipe, settings)
+    return Task(network, problems.Pictures, problems.picture_accuracy, "fashion-mnist", recipe, cycles)
 
 
 def _text(side: int) -> Any:  # noqa: ARG001
@@ -62,7 +62,10 @@ def _text(side: int) -> Any:  # noqa: ARG001
 # Small pictures first: a step at 112 pixels takes ten times as long as one at 32.
 TASKS: Mapping[str, Task] = {
     "resnet18": _pictures(
-        resnet.resnet18, resnet, Settings((Phase(1.6, 32), Phase(0.25, 64), Phase(0.12, 112)), batch=64, rate=0.1)
+        resnet.resnet18,
+        resnet,
+        Settings((Phase(1.6, 32), Phase(0.25, 64), Phase(0.12, 112)), batch=64, rate=0.1),
+        Settings((Phase(0.15, 112),), batch=32, rate=0.03, seed=1),
     ),
     "mobilenet_v2": _pictures(
         mobilenet.mobilenet_v2,
@@ -70,6 +73,7 @@ TASKS: Mapping[str, Task] = {
         Settings(
             (Phase(2.0, 40), Phase(0.35, 64), Phase(0.12, 112)), batch=64, rate=3e-3, decay=0.02, optimizer="adamw"
         ),
+        Settings((Phase(0.15, 112),), batch=32, rate=1.5e-3, decay=0.02, optimizer="adamw", seed=1),
     ),
     "classifier": _pictures(classifier.classifier, classifier, Settings((Phase(1.5, 28),), batch=64, rate=0.05)),
     "text": Task(
@@ -78,7 +82,7 @@ TASKS: Mapping[str, Task] = {
         problems.sentence_accuracy,
         "sentences",
         _files(text, sentences, problems, training),
-        Settings((Phase(2.5),), batch=64, rate=1e-3, decay=0.05, optimizer="adamw"),
+        (Settings((Phase(2.5),), batch=64, rate=1e-3, decay=0.05, optimizer="adamw"),),
     ),
 }
 """Every network by name, those that take longest first."""

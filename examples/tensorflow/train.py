@@ -83,7 +83,9 @@ def _build(name: str, task: Task, folder: Path) -> None:
     def say(line: str) -> None:
         print(f"[train] {name}: {line}", file=sys.stderr, flush=True)
 
-    model = fit(task.network, task.problem(), task.settings, say)
+    problem, model = task.problem(), None
+    for settings in task.cycles:
+        model = fit(task.network, problem, settings, say, model)
     score = task.score(model, task.side)
     say(f"accuracy {score:.4f} on the test data")
     # Without what only training needs, such as the optimizer's state.

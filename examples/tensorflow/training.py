@@ -61,7 +61,7 @@ class Problem(Protocol):
         """Inputs and classes of the samples with these numbers."""
 
 
-def fit(network: Callable[[int], Any], problem: Problem, settings: Settings, say: Say) -> Any:
+def fit(network: Callable[[int], Any], problem: Problem, settings: Settings, say: Say, start: Any = None) -> Any:
     """A Keras model of the last phase's side, trained. Sets the global random seeds.
 
     Args:
@@ -69,12 +69,13 @@ def fit(network: Callable[[int], Any], problem: Problem, settings: Settings, say
         problem: Data.
         settings: What decides the training.
         say: Takes about twenty lines of progress.
+        start: A model whose weights the training begins with; random ones by default.
     """
     keras.utils.set_random_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     steps = [max(1, int(phase.epochs * problem.samples / settings.batch)) for phase in settings.phases]
     order = _Order(problem.samples, settings.batch, rng)
-    model, done, started = None, 0, time.perf_counter()
+    model, done, started = start, 0, time.perf_counter()
     for phase, count in zip(settings.phases, steps, strict=True):
         # A new graph per side: the kernels of one graph are planned for one shape.
         weights = None if model is None else model.get_weights()

@@ -50,7 +50,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     monkeypatch.setenv("AUTOQ_ASSETS", str(tmp_path / "cache"))
     recipe = tmp_path / "recipe.py"
     recipe.write_text("first")
-    return Task(_Factory(), _Sum, lambda _model, _side: 0.5, "fashion-mnist", (recipe,), _SETTINGS)
+    return Task(_Factory(), _Sum, lambda _model, _side: 0.5, "fashion-mnist", (recipe,), (_SETTINGS,))
 
 
 def _quiet(_: str) -> None:
@@ -76,6 +76,12 @@ def test_training_teaches() -> None:
 def test_a_phase_goes_on_with_the_weights_of_the_one_before() -> None:
     model = fit(_Factory(), _Sum(), replace(_SETTINGS, phases=(Phase(12, 1), Phase(0.1, 2))), _quiet)
     assert _accuracy(model) > 0.9
+
+
+def test_a_second_cycle_goes_on_with_the_weights_of_the_first() -> None:
+    first = fit(_Factory(), _Sum(), replace(_SETTINGS, phases=(Phase(12),)), _quiet)
+    second = fit(_Factory(), _Sum(), replace(_SETTINGS, phases=(Phase(0.2),), seed=1), _quiet, first)
+    assert _accuracy(second) > 0.9
 
 
 def test_phases_have_their_own_sides() -> None:
@@ -114,7 +120,7 @@ def test_the_second_time_nothing_is_trained(task: Task) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"settings": replace(_SETTINGS, rate=0.2)}, {"asset": "sentences"}], ids=["settings", "data"]
+    "change", [{"cycles": (replace(_SETTINGS, rate=0.2),)}, {"asset": "sentences"}], ids=["settings", "data"]
 )
 def test_a_change_of_what_decides_the_weights_trains_again(task: Task, change: dict[str, Any]) -> None:
     trained("sum", task)
