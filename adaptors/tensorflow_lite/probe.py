@@ -110,7 +110,7 @@ class Prober:
             shape = [size if isinstance(size, int) else 1 for size in spec.shape or ()]
             normal = random.standard_normal(shape) if spec.dtype == "float32" else random.integers(0, 64, shape)
             inputs[spec.name] = normal.astype(spec.dtype)
-        return profile(self._candidate(model, plan), model, inputs).seconds[PROBED]
+        return profile(self._candidate(model, plan), model, inputs, PROBED).seconds[PROBED]
 
     def _candidate(self, model: LiteModel, plan: Plan) -> LiteCandidate:
         whole = TensorStatistics(-4.0, 4.0, np.ones(16, np.int64), -4.0, 4.0, 16)

@@ -22,8 +22,14 @@ from autoq.core.errors import TrialError
 _RUNS = 12
 
 
-def profile(candidate: LiteCandidate, model: LiteModel, inputs: Inputs) -> OpCosts:
+def profile(candidate: LiteCandidate, model: LiteModel, inputs: Inputs, only: str | None = None) -> OpCosts:
     """Median seconds of one batch by op id; nodes of no op, conversions among them, add up to the overhead.
+
+    Args:
+        candidate: What runs.
+        model: The float model it was built from.
+        inputs: One batch.
+        only: The op to time; all nodes by default.
 
     Raises:
         TrialError: The runtime failed.
@@ -36,7 +42,7 @@ def profile(candidate: LiteCandidate, model: LiteModel, inputs: Inputs) -> OpCos
     seconds: dict[str, float] = {}
     overhead = 0.0
     for node in graph.nodes:
-        if node.index in unpacked:
+        if node.index in unpacked or only not in (None, node.name):
             continue
         alone = isolate(objects, graph, node, candidate.options.threads)
         took = _timed(alone, session)
