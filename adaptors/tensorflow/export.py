@@ -67,7 +67,8 @@ def export_tflite(
         raise TrialError(error.message, where=error.where, hint=error.hint) from error
     file.write_bytes(content)
     quantized = realized_plan(lite, found.plan, content) if found.plan else Plan()
-    return ExportedModel(file, tuple(_exported(found, quantized)), tuple(_notes(found, plan, quantized)))
+    notes = tuple(_notes(found, plan, quantized))
+    return ExportedModel(file, tuple(_exported(found, quantized)), notes, own_grids=True)
 
 
 def carry(model: TensorFlowModel, lite: LiteModel, plan: Plan) -> Carried:

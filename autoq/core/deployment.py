@@ -94,6 +94,7 @@ class ExportedModel:
         notes: What the file does not carry over from the plan.
         rules: Names of the profile's rules that were checked.
         broken: What breaks them.
+        own_grids: Whether its 8-bit tensors lie on grids of the runtime's kind, and not on those of the tuned model.
     """
 
     file: Path
@@ -101,6 +102,7 @@ class ExportedModel:
     notes: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     broken: tuple[BrokenRule, ...] = ()
+    own_grids: bool = False
 
     @property
     def quantized(self) -> frozenset[str]:
@@ -115,6 +117,7 @@ class ExportedModel:
             "notes": list(self.notes),
             "rules": list(self.rules),
             "broken": [asdict(b) for b in self.broken],
+            "own_grids": self.own_grids,
         }
 
     @classmethod
@@ -126,6 +129,7 @@ class ExportedModel:
             tuple(data["notes"]),
             tuple(data["rules"]),
             tuple(BrokenRule(**b) for b in data["broken"]),
+            data.get("own_grids", False),
         )
 
 

@@ -74,3 +74,8 @@ def test_the_first_in_execution_order_is_told_and_not_the_worst():
 
 def test_small_differences_have_no_first_op():
     assert first_diverging((OpAgreement("a", 50.0), OpAgreement("b", 41.0)), 60.0) is None
+
+
+def test_a_runtime_with_grids_of_its_own_may_err_by_more():
+    assert math.isclose(limit_of(30.0) - limit_of(30.0, own_grids=True), 10 * math.log10(2))
+    assert limit_of(70.0, own_grids=True) == ENOUGH

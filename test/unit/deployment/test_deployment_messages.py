@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from autoq.core.deployment_task import (
     MeasureDeployed,
     ScoreDeployed,
 )
+from autoq.core.file_format import FileFormat
 from autoq.core.interval import Interval
 from autoq.core.plan import Plan
 from autoq.core.precision import DType, Mode, OpPrecision, Scheme, TensorQuant
@@ -40,12 +42,14 @@ LATENCY = Latency(0.01, 0.02, Interval(0.5, 0.4, 0.6), 10)
 
 TASKS = [
     Export(PLAN, "quantized.onnx", ExportSettings(17, "tensorrt")),
+    Export(PLAN, "quantized.tflite", ExportSettings(format=FileFormat.TFLITE)),
     ScoreDeployed("openvino", MODEL, "held_out", 40),
     MeasureDeployed("onnxrt", "quantized.onnx", "fp32.onnx"),
     CompareDeployed("onnxrt", PLAN, MODEL, by_op=True),
 ]
 ANSWERS = [
     Exported(MODEL, 1234),
+    Exported(replace(MODEL, own_grids=True), 1234),
     DeployedMeasured(LATENCY),
     DeployedCompared(math.inf, 30.0, 55.0, (OpAgreement("conv", -math.inf),)),
 ]
@@ -80,6 +84,15 @@ def test_a_result_comes_back_as_it_was():
     )  # fmt: skip
     found = Deployment("abc", 0.002, "tensorrt", ("deployment/quantized.onnx",), (runtime,), ("int8",), MODEL.broken)
     assert Deployment.from_json(through_json(found.to_json())) == found
+
+
+def test_what_an_older_version_stored_is_still_read():
+    model = {k: v for k, v in through_json(MODEL.to_json()).items() if k != "own_grids"}
+    assert ExportedModel.from_json(model) == MODEL
+    found = Deployment("abc", 0.002, None, ("deployment/quantized.onnx",), (RuntimeResult("onnxrt", Agreement.PASSED),))
+    stored = {k: v for k, v in through_json(found.to_json()).items() if k != "files"}
+    assert Deployment.from_json({**stored, "file": "deployment/quantized.onnx"}) == found
+    assert Deployment.from_json({**stored, "file": ""}).files == ()
 
 
 def test_the_gate_passes_when_every_runtime_agrees_and_no_rule_is_broken():
