@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,29 +72,55 @@ def plan_of(fusion: Fusion, ops: Sequence[str] | None = None, precision: OpPreci
     return Plan({op.id: wanted if op.weight is not None else weightless for op in chosen})
 
 
-def calibrated(model: TensorFlowModel, x: np.ndarray, fed: dict[str, np.ndarray] | None = None) -> Calibration:
-    """Statistics of everything that a plan may ask for."""
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model with data, its statistics and what it gives in float.
+
+    Attributes:
+        model: The model.
+        fed: What its inputs are fed.
+        calibration: Statistics of everything that a plan may ask for.
+        expected: Its outputs.
+    """
+
+    model: TensorFlowModel
+    fed: dict[str, np.ndarray]
+    calibration: Calibration
+    expected: list[np.ndarray]
+
+    def built(self, plan: Plan | None = None) -> Any:
+        """The graph of a plan; of all ops in 8 bits unless told otherwise."""
+        return build(self.model, plan_of(self.model.fusion) if plan is None else plan, self.calibration)
+
+    def error(self, proto: Any) -> float:
+        """``‖quantized − float‖ / ‖float‖`` over all outputs, the graph optimized as everywhere."""
+        results = run_optimized(proto, self.fed, self.model.graph.outputs)
+        pairs = list(zip(results, self.expected, strict=True))
+        difference = sum(float(np.square(q - f).sum()) for q, f in pairs)
+        return float(np.sqrt(difference / sum(float(np.square(f).sum()) for _, f in pairs)))
+
+
+def case_of(model: TensorFlowModel, x: np.ndarray) -> Case:
+    """A model of one input, calibrated with what it is then run on."""
     ops = [op for op in model.fusion.ops if not why_not(model.graph, op)]
-    names = observable(model.fusion, ops)
+    names, fed = observable(model.fusion, ops), {model.graph.inputs[0]: x}
+    values = small_tf.run(model.graph.proto, fed, (*names, *model.graph.outputs))
     found = {}
-    for name, values in zip(names, small_tf.run(model.graph.proto, fed or {"x:0": x}, names), strict=True):
-        low, high = float(values.min()), float(values.max())
-        counts = np.histogram(values, _BINS, (low, high))[0].astype(np.int64)
-        found[name] = TensorStatistics(low, high, counts, low, high, values.size)
-    return Calibration(found, len(x), f"test of {len(found)} tensors")
+    for name, seen in zip(names, values[: len(names)], strict=True):
+        low, high = float(seen.min()), float(seen.max())
+        counts = np.histogram(seen, _BINS, (low, high))[0].astype(np.int64)
+        found[name] = TensorStatistics(low, high, counts, low, high, seen.size)
+    return Case(model, fed, Calibration(found, len(x), "test"), values[len(names) :])
 
 
-def built(model: TensorFlowModel, x: np.ndarray, plan: Plan | None = None) -> Any:
-    """The graph of a plan, of all ops in 8 bits unless told otherwise."""
-    return build(model, plan or plan_of(model.fusion), calibrated(model, x))
-
-
-def relative_error(model: TensorFlowModel, proto: Any, x: np.ndarray) -> float:
-    """``‖quantized − float‖ / ‖float‖`` over all outputs of a graph."""
-    feed = {model.graph.inputs[0]: x}
-    float_, quantized = (small_tf.run(p, feed, model.graph.outputs) for p in (model.graph.proto, proto))
-    difference = sum(float(np.square(q - f).sum()) for q, f in zip(quantized, float_, strict=True))
-    return float(np.sqrt(difference / sum(float(np.square(f).sum()) for f in float_)))
+def run_optimized(proto: Any, fed: dict[str, np.ndarray], fetched: Sequence[str]) -> list[np.ndarray]:
+    """Run a graph on one thread, rewritten by grappler as it is for users."""
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(proto, name="")
+    with tf.compat.v1.Session(graph=graph, config=config) as session:
+        return list(session.run(list(fetched), fed))
 
 
 def images(samples: int = 4, size: int = 8, channels: int = 4, seed: int = 1) -> np.ndarray:
