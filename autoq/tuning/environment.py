@@ -17,6 +17,7 @@ PACKAGES = (
     "onnxruntime",
     "torch",
     "tensorflow",
+    "tensorflow-cpu",
     "keras",
     "ai-edge-litert",
     "ai-edge-quantizer",
