@@ -134,6 +134,8 @@ class _Observer:
         return [tuple(group) for group in groups]
 
     def _run(self, tensors: tuple[str, ...], arrays: Sequence[Array]) -> dict[str, Array]:
+        if not tensors:
+            return {}
         try:
             if tensors not in self._sessions:
                 settings = SessionSettings(self._threads)

@@ -1,0 +1,32 @@
+"""Loading through the adaptor: content addresses, and a TensorFlow without oneDNN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import small_tf
+from tf_plans import ADAPTOR
+
+from autoq.core.adaptor import ModelSource
+from autoq.core.errors import UnsupportedError
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    """Equal for the object and its file, whatever was loaded before; another for other weights."""
+    model = small_tf.small_mlp(seed=1)
+    model.save(tmp_path / "model.keras")
+    own = ADAPTOR.load(ModelSource(model)).fingerprint
+    assert ADAPTOR.load(ModelSource(small_tf.small_mlp(seed=2))).fingerprint != own
+    again = ADAPTOR.load(ModelSource(tmp_path / "model.keras"))
+    assert again.fingerprint == own
+    assert [op.id for op in again.fusion.ops] == ["hidden1/MatMul", "hidden2/MatMul", "scores/MatMul"]
+
+
+def test_tensorflow_without_onednn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    usability = ADAPTOR.usability()
+    assert not usability.usable
+    assert any("TF_ENABLE_ONEDNN_OPTS" in note for note in usability.notes)
+    with pytest.raises(UnsupportedError, match="switches oneDNN off"):
+        ADAPTOR.load(ModelSource(small_tf.small_mlp()))
