@@ -20,6 +20,7 @@ FAILURES = (tf.errors.OpError, ValueError, TypeError, RuntimeError, KeyError, At
 """What TensorFlow raises when it cannot load, trace or freeze a model."""
 
 _CALL = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _COUNTED = re.compile(r"_\d+$")
 _BOOKKEEPING = ("_class", "_output_shapes", "_XlaMustCompile", "_collective_manager_ids", "_read_only_resource_inputs")
 
@@ -70,9 +71,13 @@ def freeze(
 
 def reason(error: BaseException) -> str:
     """The line of an error that says what is wrong."""
-    text = str(getattr(error, "message", "") or error)
+    text = _COLOUR.sub("", str(getattr(error, "message", "") or error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # Keras says first which layer failed, and then why.
+    said = " ".join(lines[:2]) if lines[0].startswith("Exception encountered") else lines[0]
+    return said[:300]
 
 
 def short_names(proto: GraphDef, kept: set[str]) -> GraphDef:

@@ -57,12 +57,12 @@ def _archive_version(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if "config.json" not in names:
-                hint = "it may be a PyTorch checkpoint" if any(n.endswith("data.pkl") for n in names) else None
-                raise ModelError("the archive holds no Keras model", where=str(path), hint=hint)
             data = json.loads(archive.read("metadata.json")) if "metadata.json" in names else {}
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise ModelError(f"the .keras archive is damaged: {reason(error)}", where=str(path)) from error
+    if "config.json" not in names:
+        hint = "it may be a PyTorch checkpoint" if any(name.endswith("data.pkl") for name in names) else None
+        raise ModelError("the archive holds no Keras model", where=str(path), hint=hint)
     return data.get("keras_version") if isinstance(data, dict) else None
 
 
