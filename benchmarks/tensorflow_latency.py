@@ -128,12 +128,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds per group of measurements")
     arguments = parser.parse_args()
     names = arguments.names or everything
-    rows = kept_rows(NAME, lambda r: f"{r['model']}@{r['pixels']}" not in names)
+    rows: list[dict[str, Cell]] = []
     for name in names:
         model, _, side = name.partition("@")
         rows += measure(model, int(side), arguments.seconds)
         print_table("Times as fast as fp32, one thread", rows)
-    print(f"\n{write_results(NAME, rows, threads=1)}")
+    kept = kept_rows(NAME, lambda r: f"{r['model']}@{r['pixels']}" not in names)
+    print(f"\n{write_results(NAME, [*kept, *rows], threads=1)}")
 
 
 if __name__ == "__main__":

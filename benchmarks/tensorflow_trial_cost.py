@@ -100,12 +100,13 @@ def main() -> None:
     everything = [f"{m}@{f}" for m in MODELS for f in FRAMEWORKS]
     parser.add_argument("names", nargs="*", metavar="MODEL@FRAMEWORK", help=f"of {', '.join(everything)}")
     names = parser.parse_args().names or everything
-    rows = kept_rows(NAME, lambda r: f"{r['model']}@{r['framework']}" not in names)
+    rows: list[dict[str, Cell]] = []
     for name in names:
         model, _, framework = name.partition("@")
         rows.append(row(model, framework))
         print_table("Cost of a TensorFlow or LiteRT trial", rows)
-    print(f"\n{write_results(NAME, rows, threads=1)}")
+    kept = kept_rows(NAME, lambda r: f"{r['model']}@{r['framework']}" not in names)
+    print(f"\n{write_results(NAME, [*kept, *rows], threads=1)}")
 
 
 if __name__ == "__main__":

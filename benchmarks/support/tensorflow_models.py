@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from autoq.config.schema import Job
 from autoq.core.adaptor import Candidate, RunOptions
 from autoq.core.batch import Batch
 from autoq.core.plan import Plan
+from autoq.core.precision import Observer, OpPrecision
 from autoq.core.registry import make_adaptor
 from autoq.run import run_job
 from autoq.tuning.assemble import model_source
@@ -141,7 +142,21 @@ class Bench:
         """Every op in its fastest static precision."""
         return space(self.job, self.table).full_plan()
 
+    def observed_by(self, observer: Observer) -> Plan:
+        """Every op in 8 bits, ranges of activations chosen by an observer where the op has it."""
+        precisions = {}
+        for row in self.table:
+            usual = self.all_int8[row.op.id]
+            wanted = [p for p in row.precisions if usual.activation and p == _with(usual, observer)]
+            precisions[row.op.id] = wanted[0] if wanted else usual
+        return Plan(precisions)
+
     def apply(self, plan: Plan) -> Candidate:
         """The plan on one thread."""
         candidate: Candidate = self.adaptor.apply(self.model, plan, self.calibration, RunOptions(1))
         return candidate
+
+
+def _with(precision: OpPrecision, observer: Observer) -> OpPrecision:
+    assert precision.activation is not None
+    return replace(precision, activation=replace(precision.activation, observer=observer))
