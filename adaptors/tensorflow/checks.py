@@ -7,6 +7,7 @@ from typing import Any
 
 from autoq.adaptors.tensorflow.frozen import Frozen
 from autoq.adaptors.tensorflow.graph import GraphDef
+from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError
 
@@ -15,6 +16,8 @@ _LOOPS = frozenset({"Enter", "RefEnter", "Exit", "RefExit", "NextIteration", "Re
 _BRANCHES = frozenset({"Switch", "RefSwitch", "Merge", "RefMerge"})
 _NESTED = frozenset({"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"})
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "XlaCallModule", "SymbolicGradient", "RemoteCall"})
+_LAYERS = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "BatchMatMulV3"})
+_HALF = {tf.float16.as_datatype_enum: "float16", tf.bfloat16.as_datatype_enum: "bfloat16"}
 _TABLES = ("HashTable", "MutableHashTable", "LookupTable", "AnonymousHashTable", "InitializeTable")
 _QUANTIZED = (
     "Quantize",
@@ -108,10 +111,13 @@ def notes_on(frozen: Frozen) -> Iterator[str]:
     calls = [node for node in frozen.proto.node if node.op in _CALLS]
     if calls:
         yield f"what '{calls[0].name}' ({calls[0].op}) calls could not be inlined and stays float32"
-    for node in frozen.proto.node:
-        if node.op in ("Conv2D", "DepthwiseConv2dNative") and node.attr["data_format"].s == b"NCHW":
-            yield f"convolutions in NCHW stay float32 ('{node.name}'): export the model with channels last"
-            return
+    layers = [node for node in frozen.proto.node if node.op in _LAYERS]
+    channels_first = next((node for node in layers if node.attr["data_format"].s == b"NCHW"), None)
+    if channels_first is not None:
+        yield f"convolutions in NCHW stay float32 ('{channels_first.name}'): export the model with channels last"
+    half = next((node for node in layers if node.attr["T"].type in _HALF), None)
+    if half is not None:
+        yield f"what computes in {_HALF[half.attr['T'].type]} stays so ('{half.name}'): give the model in float32"
 
 
 def _all_nodes(proto: GraphDef) -> Iterator[Any]:

@@ -194,3 +194,17 @@ def test_a_loop_stays_as_it_is_and_is_named(tmp_path):
     np.testing.assert_allclose(outputs(frozen, data)[0], model(data), rtol=1e-5, atol=1e-6)
     assert "'memory/while' (While)" in frozen.notes[0]
     assert read(ModelSource(model)).proto == frozen.proto
+
+
+def test_layers_in_half_precision_are_told():
+    x = keras.Input((4,), name="x")
+    dense = keras.layers.Dense(3, name="half", dtype="mixed_float16")
+    assert "float16 stays so ('half/MatMul')" in read(ModelSource(keras.Model(x, dense(x)))).notes[0]
+
+
+def test_channels_first_is_told():
+    @tf.function(input_signature=[tf.TensorSpec((None, 3, 8, 8), tf.float32, name="x")])
+    def convolution(x):
+        return tf.nn.conv2d(x, tf.ones((3, 3, 3, 4)), 1, "SAME", data_format="NCHW", name="first")
+
+    assert "NCHW stay float32 ('first')" in read(ModelSource(convolution)).notes[0]

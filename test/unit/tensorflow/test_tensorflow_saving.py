@@ -124,6 +124,17 @@ def test_a_fresh_process_loads_it_under_the_models_signature_with_the_same_outpu
     assert told["difference"] < 1e-5
 
 
+def test_the_loader_of_tensorflow_1_takes_it_as_serving_does(frozen, quantized, tmp_path):
+    saving.save(quantized, frozen, tmp_path)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path))
+        signature = meta.signature_def["serving_default"]
+        feed = {signature.inputs["image"].name: pictures()}
+        found = session.run(signature.outputs["scores"].name, feed)
+    assert signature.method_name == "tensorflow/serving/predict"
+    np.testing.assert_allclose(found, scores(quantized, frozen), atol=1e-5)
+
+
 def test_what_is_read_back_is_what_was_written(frozen, quantized, tmp_path):
     saving.save(quantized, frozen, tmp_path, {"plan": {"a": 1}})
     saved = saving.load(tmp_path)
