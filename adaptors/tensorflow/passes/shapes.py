@@ -33,7 +33,8 @@ def fold_shapes(graph: Graph) -> Graph:
         shapes[output] = _refined(graph, node, known, shapes)
         if node.op != "Reshape" or graph.producer(data_inputs(node)[1]).op == "Const":
             continue
-        wanted = known.get(data_inputs(node)[1])
+        # One unknown size follows from the number of elements.
+        wanted = shapes[output]
         if wanted is not None and wanted.count(None) <= 1:
             value = np.array([-1 if size is None else size for size in wanted], np.int32)
             rewrite.node(node.name).input[1] = rewrite.constant(node.name, value)

@@ -114,6 +114,13 @@ def test_a_shape_with_two_unknown_sizes_stays():
     assert "Pack" in kinds(after)
 
 
+def test_a_shape_with_an_unknown_size_and_one_left_open_stays():
+    before = graph_of(lambda x: tf.reshape(x, (tf.shape(x)[0], -1)))
+    after = fold_shapes(fold_constants(before))
+    assert "Pack" in kinds(after)
+    assert same(before, after)
+
+
 def test_a_size_seen_through_element_wise_steps():
     def build(x):
         flat = tf.reshape(x, tf.concat([tf.gather(tf.shape(x), [0]), [24]], 0))
