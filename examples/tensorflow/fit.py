@@ -44,7 +44,7 @@ def main(framework: str, trials: int, out: Path) -> None:
             "quantization": {"calibration": {"sampling_size": _CALIBRATION}},
             "evaluation": {
                 "accuracy": {"metric": "top1", "held_out": 0.3},
-                "performance": {"cores_per_instance": 1, "batch_size": 1},
+                "performance": {"cores_per_instance": 1, "batch_size": 32},
             },
             "tuning": {
                 "accuracy_criterion": {"relative": 0.01},
