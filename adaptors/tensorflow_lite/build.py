@@ -11,6 +11,7 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 from autoq.adaptors.tensorflow_lite.graph import parse
 from autoq.adaptors.tensorflow_lite.model import LiteModel
 from autoq.adaptors.tensorflow_lite.ops import MOVES, source
+from autoq.adaptors.tensorflow_lite.outputs import with_float_outputs
 from autoq.adaptors.tensorflow_lite.ranges import ranges
 from autoq.adaptors.tensorflow_lite.runtime import reason
 from autoq.core.errors import TrialError
@@ -64,9 +65,10 @@ def build(model: LiteModel, plan: Plan, calibration: Calibration | None) -> byte
         parameters = params_generator.ParamsGenerator(objects).generate_quantization_parameters(
             recipe, calibrated, enable_progress_bar=False
         )
-        return bytes(model_modifier.ModelModifier(objects).modify_model(parameters, enable_progress_bar=False))
+        content = bytes(model_modifier.ModelModifier(objects).modify_model(parameters, enable_progress_bar=False))
     except Exception as error:
         raise TrialError(f"the quantizer cannot build this plan: {reason(error)}") from error
+    return with_float_outputs(model, content)
 
 
 def moved(model: LiteModel, plan: Plan) -> Mapping[int, OpPrecision]:

@@ -32,6 +32,9 @@ def micro_model(op_type: str) -> bytes:
         ids = builder.given((64,), schema.TensorType.INT32)
         table = builder.constant((4096, 256))
         builder.op(op_type, [ids, table], (64, 256), PROBED)
+    elif op_type == "GATHER":
+        ids = builder.given((64,), schema.TensorType.INT32)
+        builder.op(op_type, [builder.constant((4096, 256)), ids], (64, 256), PROBED, schema.GatherOptionsT())
     elif op_type in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE"):
         builder.convolution(op_type, builder.given(_IMAGE), PROBED)
     elif op_type == "BATCH_MATMUL":

@@ -28,6 +28,9 @@ WORKS = frozenset(
 )
 """Operators whose work is large enough to pay for the conversions around them."""
 
+LOOKUPS = frozenset({"GATHER"})
+"""Operators that read a constant table: quantized with it, whatever is around them."""
+
 FOLLOWS = frozenset(
     {
         "ADD",
@@ -50,6 +53,8 @@ FOLLOWS = frozenset(
         "TANH",
     }
 )
+"""Operators that pay only where what they read is quantized already."""
+
 # Left in float on purpose: what a normalization is made of (SQUARED_DIFFERENCE, RSQRT, SQRT, DIV) loses its result
 # in 8 bits, and comparisons have none.
 
@@ -84,7 +89,11 @@ def find_ops(graph: Graph) -> tuple[LiteOp, ...]:
             continue
         sources = [source(graph, tensor) for tensor in op.activations]
         follows = all(s is not None and s.index in found for s in sources) and bool(sources)
-        if node.type in WORKS or (node.type in FOLLOWS and follows and not _normalizes(graph, node)):
+        if (
+            node.type in WORKS
+            or _looks_up(graph, node)
+            or (node.type in FOLLOWS and follows and not _normalizes(graph, node))
+        ):
             found[node.index] = op
     return tuple(found.values())
 
@@ -126,6 +135,11 @@ def _op(graph: Graph, node: Node) -> LiteOp | None:
         return None
     activations = tuple(i for i in graph.activations(node) if graph.tensors[i].type == FLOAT32)
     return LiteOp(node.name, node.type, node.index, weight, activations, node.outputs[0])
+
+
+def _looks_up(graph: Graph, node: Node) -> bool:
+    """Whether a node picks rows of a constant table: embeddings, as Keras has them."""
+    return node.type in LOOKUPS and graph.tensors[node.inputs[0]].constant
 
 
 def _normalizes(graph: Graph, node: Node) -> bool:

@@ -18,7 +18,7 @@ from autoq.adaptors.tensorflow_lite.candidate import LiteCandidate
 from autoq.adaptors.tensorflow_lite.capabilities import offered
 from autoq.adaptors.tensorflow_lite.micro import PROBED, micro_model
 from autoq.adaptors.tensorflow_lite.model import LiteModel
-from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, WORKS
+from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, LOOKUPS, WORKS
 from autoq.adaptors.tensorflow_lite.profile import profile
 from autoq.adaptors.tensorflow_lite.ranges import observable
 from autoq.adaptors.tensorflow_lite.reading import load
@@ -51,7 +51,7 @@ class Prober:
             progress: Told the cell about to run.
         """
         cells: list[ProbedCell] = []
-        for op_type in sorted(WORKS | FOLLOWS):
+        for op_type in sorted(WORKS | FOLLOWS | LOOKUPS):
             if op_type not in support().ops:
                 continue
             model = load(ModelSource(micro_model(op_type)))

@@ -8,7 +8,7 @@ import pytest
 
 from autoq.adaptors.tensorflow_lite.adaptor import LiteRtAdaptor
 from autoq.adaptors.tensorflow_lite.micro import PROBED, micro_model
-from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, WORKS
+from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, LOOKUPS, WORKS
 from autoq.adaptors.tensorflow_lite.probe import Prober
 from autoq.core.adaptor import ModelSource, Probing
 
@@ -32,7 +32,7 @@ def test_every_cell_of_the_policy_runs_on_integers_and_is_remembered() -> None:
     assert isinstance(adaptor, Probing)
     cells = adaptor.probe(told.append)
     assert [(c.type, c.precision, c.note) for c in cells if not c.quantized] == []
-    assert {cell.type for cell in cells} == WORKS | FOLLOWS
+    assert {cell.type for cell in cells} == WORKS | FOLLOWS | LOOKUPS
     assert adaptor.probed() == cells
     assert told
     row = adaptor.capabilities(adaptor.load(ModelSource(micro_model("CONV_2D"))))[PROBED]

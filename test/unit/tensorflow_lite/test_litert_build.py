@@ -111,6 +111,25 @@ def test_inputs_and_outputs_stay_float(cnn: LiteModel, calibration: Calibration)
     assert {graph.tensors[i].type for i in (*graph.inputs, *graph.outputs)} == {"float32"}
 
 
+def test_an_output_that_a_quantized_op_reads_stays_float() -> None:
+    layers = small_tf.keras.layers
+    image = small_tf.keras.Input(small_tf.PICTURE, name="image")
+    features = layers.UpSampling2D(2, name="features")(layers.Conv2D(4, 3, activation="sigmoid")(image))
+    mask = layers.Conv2D(1, 1, name="mask")(features)
+    model = load(ModelSource(small_tf.keras.Model(image, {"features": features, "mask": mask})))
+    x = small_tf.pictures(4)
+    found = collect(model, [Batch(x, None, 4)], Needs(observable(model, model.ops_by_id)))
+    want = candidate(model, FP32_PLAN, None).predict(x)
+    full = Space.of(capability_table(model, {})).full_plan()
+    for plan in (full, *(Plan({op: full[op]}) for op in full)):
+        built = candidate(model, plan, found)
+        for name, array in built.predict(x).items():
+            assert array.dtype == np.float32
+            assert np.linalg.norm(array - want[name]) < 0.05 * np.linalg.norm(want[name])
+        runner = built.native.get_signature_runner("serving_default")
+        assert {d["dtype"] for d in runner.get_output_details().values()} == {np.float32}
+
+
 def test_moving_ops_hand_8_bits_on(transformer: LiteModel, token_calibration: Calibration) -> None:
     plan = Space.of(capability_table(transformer, {})).full_plan()
     graph = graph_of(parse(build(transformer, plan, token_calibration)))

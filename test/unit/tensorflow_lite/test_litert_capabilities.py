@@ -7,7 +7,7 @@ import pytest
 from autoq.adaptors.tensorflow_lite.capabilities import capability_table
 from autoq.adaptors.tensorflow_lite.micro import PROBED, micro_model
 from autoq.adaptors.tensorflow_lite.model import LiteModel
-from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, WORKS
+from autoq.adaptors.tensorflow_lite.ops import FOLLOWS, LOOKUPS, WORKS
 from autoq.adaptors.tensorflow_lite.reading import load
 from autoq.adaptors.tensorflow_lite.support import FP16, kernel, support
 from autoq.core.adaptor import ModelSource
@@ -95,7 +95,7 @@ def test_a_model_without_such_ops_says_why() -> None:
     assert "BATCH_MATMUL: 8 bits take" in (raised.value.hint or "")
 
 
-@pytest.mark.parametrize("op_type", sorted(WORKS | FOLLOWS))
+@pytest.mark.parametrize("op_type", sorted(WORKS | FOLLOWS | LOOKUPS))
 def test_every_measured_cell_is_one_of_the_policy(op_type: str) -> None:
     known = support()
     entry = known.ops[op_type]

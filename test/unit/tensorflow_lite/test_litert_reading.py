@@ -187,3 +187,11 @@ def test_ops_that_litert_lacks_are_named() -> None:
 
     with pytest.raises(ModelError, match=r"has ops that LiteRT lacks.*MatrixInverse"):
         load(ModelSource(function))
+
+
+def test_an_embedding_is_a_quantizable_op() -> None:
+    layers = small_tf.keras.layers
+    ids = small_tf.keras.Input((8,), dtype="int32", name="ids")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(64, 32)(ids))
+    model = load(ModelSource(small_tf.keras.Model(ids, layers.Dense(4, name="scores")(x))))
+    assert [op.type for op in model.ops] == ["GATHER", "MEAN", "FULLY_CONNECTED"]
