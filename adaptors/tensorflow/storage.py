@@ -84,7 +84,8 @@ def plan_storage(fusion: Fusion, static: Mapping[str, OpPrecision], ranges: Rang
                 beyond = edges(graph, op)
                 if beyond is None:
                     classes.centre(op.operands[0])
-                elif beyond != ((0, 0), (0, 0)):
+                elif beyond != ((0, 0), (0, 0)) and op.type == "DepthwiseConv2dNative":
+                    # It is fast enough for a padded copy of its input to cost as much again.
                     classes.prefer_centre(op.operands[0])
                 if op.summand is not None:
                     classes.shift(op.summand)
