@@ -22,6 +22,9 @@ from autoq.core.errors import DataError, TrialError
 from autoq.core.feeding import feed
 from autoq.core.plan import Plan
 
+# Sizes of axes that may have any, where no batch was seen: pictures and sequences of usual lengths.
+_SIZES = (32, 224, 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -63,7 +66,7 @@ class TensorFlowCandidate:
             )
         except FAILURES as error:
             raise TrialError(f"TensorFlow cannot load the graph this plan makes: {reason(error)}") from error
-        self._executed: tuple[ExecutedNode, ...] | None = None
+        self._shapes: list[tuple[int, ...]] | None = None
 
     @property
     def settings(self) -> SessionSettings:
@@ -77,13 +80,24 @@ class TensorFlowCandidate:
             return self.plan
         return realized_plan(self.plan, self.fusion, self.executed)
 
-    @property
+    @cached_property
     def executed(self) -> tuple[ExecutedNode, ...]:
-        """The nodes that run, after all of TensorFlow's optimizations; runs zeros unless a batch ran before."""
-        if self._executed is None:
-            zeros = [_zeros(spec) for spec in self.source.frozen.inputs]
-            self._executed = self._recorded(zeros)
-        return self._executed
+        """The nodes that run, after all of TensorFlow's optimizations; read from a run on zeros.
+
+        Raises:
+            TrialError: The runtime fails on zeros of every shape that was tried.
+        """
+        session, expected = self._open(), self.source.frozen.inputs
+        tried = [self._shapes] if self._shapes else [[_shape(spec, size) for spec in expected] for size in _SIZES]
+        failure: Exception | None = None
+        for shapes in tried:
+            zeros = [np.zeros(shape, spec.dtype) for spec, shape in zip(expected, shapes, strict=True)]
+            try:
+                return executed(session.recorded(zeros))
+            except FAILURES as error:
+                failure = error
+        assert failure is not None
+        raise TrialError(f"TensorFlow failed on zeros: {reason(failure)}") from failure
 
     @cached_property
     def native(self) -> SignatureFunction:
@@ -107,6 +121,7 @@ class TensorFlowCandidate:
             results = session.run(fed)
         except FAILURES as error:
             raise TrialError(f"TensorFlow failed: {reason(error)}") from error
+        self._shapes = [array.shape for array in fed]
         names = (spec.name for spec in self.source.frozen.outputs)
         return dict(zip(names, results, strict=True))
 
@@ -126,12 +141,6 @@ class TensorFlowCandidate:
         if self._session is None:
             raise TrialError("this candidate was closed")
         return self._session
-
-    def _recorded(self, arrays: Sequence[Array]) -> tuple[ExecutedNode, ...]:
-        try:
-            return executed(self._open().recorded(arrays))
-        except FAILURES as error:
-            raise TrialError(f"TensorFlow failed on zeros: {reason(error)}") from error
 
 
 def checked(inputs: Inputs, expected: Sequence[TensorSpec]) -> list[Array]:
@@ -161,6 +170,7 @@ def whole(proto: GraphDef) -> GraphDef:
     return copy
 
 
-def _zeros(spec: TensorSpec) -> Array:
-    shape = [size if isinstance(size, int) else 1 for size in spec.shape or ()]
-    return np.zeros(shape, spec.dtype)
+def _shape(spec: TensorSpec, unknown: int) -> tuple[int, ...]:
+    """A shape the input takes: one sample, and `unknown` along other axes of any size."""
+    sizes = (1, *(unknown for _ in (spec.shape or ())[1:]))
+    return tuple(own if isinstance(own, int) else size for own, size in zip(spec.shape or (), sizes, strict=False))

@@ -10,8 +10,11 @@ from tf_plans import ADAPTOR, THREADS, prepared
 from autoq.adaptors.tensorflow import adaptor
 from autoq.adaptors.tensorflow.recipes import BF16
 from autoq.adaptors.tensorflow.runtime import tf
+from autoq.core.adaptor import ModelSource
+from autoq.core.batch import Batch
 from autoq.core.errors import DataError, TrialError
 from autoq.core.plan import Plan
+from autoq.core.space import Space
 
 MODELS = [small_tf.small_cnn, small_tf.small_resnet, small_tf.small_transformer, small_tf.small_mlp]
 
@@ -92,3 +95,22 @@ def test_bf16_rounds_products(monkeypatch: pytest.MonkeyPatch) -> None:
     want, found = given.candidate().predict(given.inputs)["scores"], candidate.predict(given.inputs)["scores"]
     assert candidate.realized == Plan({}, (BF16,))
     assert 0 < np.linalg.norm(found - want) / np.linalg.norm(want) < 0.05
+
+
+def test_what_runs_is_known_of_pictures_of_any_size() -> None:
+    """Before any batch was seen."""
+    keras = small_tf.keras
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Conv2D(8, 5, strides=2, activation="relu", name="conv")(image)
+    x = keras.layers.Conv2D(8, 5, activation="relu", name="conv2")(x)
+    scores = keras.layers.Dense(3, name="scores")(keras.layers.GlobalAveragePooling2D(name="average")(x))
+    model = ADAPTOR.load(ModelSource(keras.Model(image, scores)))
+    table = ADAPTOR.capabilities(model)
+    pictures = np.random.default_rng(0).standard_normal((2, 24, 20, 3)).astype(np.float32)
+    calibration = ADAPTOR.calibrate(model, [Batch(pictures, None, 2)], ADAPTOR.needs(model, table))
+    full = Space.of(table).full_plan()
+    candidate = ADAPTOR.apply(model, full, calibration, THREADS)
+    assert candidate.realized == full
+    assert {"conv/convolution", "conv2/convolution", "scores/MatMul"} <= set(full)
+    assert candidate.predict(pictures)["scores"].shape == (2, 3)
