@@ -24,7 +24,15 @@ from autoq.evaluation.latency import interleave
 from benchmarks.common import Cell, kept_rows, print_table, write_results
 from benchmarks.peers.problem import PeerError
 from benchmarks.support.inc_tensorflow import Runner, quantize
-from benchmarks.support.tensorflow_models import FRAMEWORKS, MODELS, Bench, accepted_plan, pictures, saved_model
+from benchmarks.support.tensorflow_models import (
+    FRAMEWORKS,
+    MODELS,
+    Bench,
+    accepted_plan,
+    bench_of,
+    pictures,
+    saved_model,
+)
 
 NAME = "tensorflow_latency"
 SIDES = (112, 224)
@@ -51,7 +59,7 @@ def measure(model: str, side: int, seconds: float) -> list[dict[str, Cell]]:
         path = saved_model(model, side, Path(scratch))
         candidates: dict[str, dict[str, Candidate]] = {}
         for framework in FRAMEWORKS:
-            bench = Bench(framework, path, side)
+            bench = bench_of(model, framework, side, path)
             candidates[framework] = {name: bench.apply(plan) for name, plan in plans(bench, model).items()}
         inc = inc_runner(path, side, Path(scratch) / "inc")
         for batch in BATCHES:

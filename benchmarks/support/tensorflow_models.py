@@ -82,6 +82,14 @@ def saved_model(model: str, side: int, folder: Path) -> Path:
     return exported(model, side, folder / f"{model}-{side}")
 
 
+def bench_of(model: str, framework: str, side: int, exported_to: Path) -> Bench:
+    """A network in an adaptor: of its own side out of the file its job reads, so that plans name the same ops."""
+    if side == TASKS[model].side:
+        job = job_of(model, framework)
+        return Bench(framework, job.resolve(str(job.model.path)), side)
+    return Bench(framework, exported_to, side)
+
+
 def pictures(side: int, count: int) -> NDArray[np.float32]:
     """The first training pictures."""
     return fashion_mnist.channels_last(fashion_mnist.read("train").pixels[:count], side)
@@ -99,7 +107,7 @@ class Bench:
 
     Attributes:
         framework: The adaptor's name.
-        path: SavedModel folder.
+        path: File or folder of the network.
         side: Side of the pictures.
     """
 
