@@ -18,7 +18,7 @@ from autoq.config.loader import load_job
 from autoq.config.model_kind import kind_of_path
 from autoq.config.rules import space
 from autoq.config.schema import Job
-from autoq.core.adaptor import ModelSource
+from autoq.core.adaptor import ModelSource, notes_of
 from autoq.core.capability import Capability, CapabilityTable
 from autoq.core.errors import ConfigError
 from autoq.core.function import is_function_name
@@ -91,14 +91,15 @@ def command(
         console.print_json(data=data)
         return
     search = space(job, table) if job is not None else None
+    told = [*notes_of(model), *(search.notes if search is not None else ())]
     inputs = ", ".join(f"{s.name} {s.dtype}{_shape(s.shape)}" for s in model.inputs)
     console.print(
         f"{shown_as}: {model.size_bytes / 1e6:.1f} MB, {len(table)} ops, takes {inputs}", markup=False, highlight=False
     )
     if search is not None:
         console.print(f"the job leaves {_count(search.size)} plans", highlight=False)
-        for note in search.notes:
-            console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    for note in told:
+        console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if guessed:
         console.print(guessed, style="dim", markup=False, highlight=False, soft_wrap=True)
     console.print()

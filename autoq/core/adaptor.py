@@ -64,6 +64,15 @@ class Model(Protocol):
         """Bytes on disk."""
 
 
+def notes_of(model: object) -> tuple[str, ...]:
+    """What a user should know of a loaded model, where its adaptor found something.
+
+    Some models keep notes by op instead; these belong to rows of the capability table.
+    """
+    notes = getattr(model, "notes", ())
+    return notes if isinstance(notes, tuple) else ()
+
+
 class Candidate(Protocol):
     """A model built from a plan, ready to run."""
 

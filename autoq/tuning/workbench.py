@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoq.calibration.cache import CalibrationCache, CalibrationKey
-from autoq.core.adaptor import Candidate, Compilable
+from autoq.core.adaptor import Candidate, Compilable, notes_of
 from autoq.core.batch import Batch, Inputs, Outputs
 from autoq.core.capability import CapabilityTable
 from autoq.core.digest import digest_of
@@ -96,7 +96,7 @@ class Workbench:
             samples=samples,
             batch_size=setup.latency.batch_size,
             environment=describe_environment(setup.options.threads),
-            notes=self._adaptor.usability().notes,
+            notes=(*self._adaptor.usability().notes, *notes_of(model)),
             shuffled=self._data.shuffled,
         )
 

@@ -11,6 +11,7 @@ from autoq.config.rules import space
 from autoq.core.capability import Capability, CapabilityTable, Op
 from autoq.core.errors import ConfigError
 from autoq.core.precision import FP32, DType, Granularity, Mode, OpPrecision, TensorQuant
+from autoq.core.space import Space
 
 WEIGHT = TensorQuant(DType.INT8, granularity=Granularity.PER_CHANNEL)
 INT8 = OpPrecision(Mode.STATIC, WEIGHT, TensorQuant(DType.INT8))
@@ -115,3 +116,12 @@ def test_nothing_is_left_out_where_nothing_else_is_left():
 def test_a_rule_that_matches_nothing_is_still_told_with_its_place():
     with pytest.raises(ConfigError, match=r"job\.yaml:2:\d+: op 'convv' matches nothing"):
         left(f"quantization: {{approach: {AUTO}, op_wise: {{convv: {{fallback: false}}}}}}")
+
+
+def test_a_space_keeps_its_notes_through_json():
+    job = parse_job(
+        f"model: {{framework: tensorflow_lite, path: m.tflite}}\nquantization: {{approach: {AUTO}}}\n", "j", Path()
+    )
+    found = space(job, TABLE)
+    assert Space.from_json(found.to_json()) == found
+    assert found.notes
