@@ -33,11 +33,11 @@ def split_batched_products(graph: Graph) -> Graph:
             continue
         assert before is not None
         assert after is not None
-        flat = _reshape(rewrite, node.name, x, (None, before[-1]))
+        flat = reshape(rewrite, node.name, x, (None, before[-1]))
         transposed = node.attr["adj_y"].b
         product = set_type(rewrite.become(node.name, "MatMul", (f"{flat.name}:0", matrix)))
         product.attr["transpose_a"].b, product.attr["transpose_b"].b = False, transposed
-        back = _reshape(rewrite, node.name, "", after)
+        back = reshape(rewrite, node.name, "", after)
         rewrite.redirect({output: f"{back.name}:0"})
         back.input[0] = output
     return rewrite.finish()
@@ -53,20 +53,20 @@ def bias_before_reshape(graph: Graph) -> Graph:
         if node.op != "MatMul" or graph.constant(data_inputs(node)[1]) is None:
             continue
         product = f"{node.name}:0"
-        reshape = graph.only_consumer(product)
-        if reshape is None or reshape.op != "Reshape":
+        shaped = graph.only_consumer(product)
+        if shaped is None or shaped.op != "Reshape":
             continue
-        after = graph.only_consumer(f"{reshape.name}:0")
+        after = graph.only_consumer(f"{shaped.name}:0")
         if after is None or after.op not in ("Add", "AddV2"):
             continue
-        bias = _flat_bias(graph, after, f"{reshape.name}:0", graph.shape(product))
+        bias = _flat_bias(graph, after, f"{shaped.name}:0", graph.shape(product))
         if bias is None:
             continue
         added = rewrite.add("BiasAdd", node.name, (product, rewrite.constant(node.name, bias)))
         set_type(added).attr["data_format"].s = b"NHWC"
-        last = rewrite.become(after.name, "Reshape", (f"{added.name}:0", data_inputs(reshape)[1]))
-        last.attr["T"].CopyFrom(reshape.attr["T"])
-        last.attr["Tshape"].CopyFrom(reshape.attr["Tshape"])
+        last = rewrite.become(after.name, "Reshape", (f"{added.name}:0", data_inputs(shaped)[1]))
+        last.attr["T"].CopyFrom(shaped.attr["T"])
+        last.attr["Tshape"].CopyFrom(shaped.attr["Tshape"])
     return rewrite.finish()
 
 
@@ -75,7 +75,7 @@ def _flat_bias(graph: Graph, node: NodeDef, tensor: str, product: Shape | None) 
     first, second = data_inputs(node)
     value = graph.constant(second if first == tensor else first) if first != second else None
     shape = graph.shape(tensor)
-    if value is None or shape is None or not product or product[-1] is None or value.ndim < 2:
+    if value is None or shape is None or not product or product[-1] is None or value.ndim < 1:
         return None
     while value.ndim > 1 and value.shape[0] == 1 and value.size == math.prod(value.shape[1:]) > 1:
         value = value[0]
@@ -88,7 +88,8 @@ def _flattens(shape: Shape | None) -> bool:
     return shape is not None and len(shape) > 2 and shape.count(None) <= 1 and shape[-1] is not None
 
 
-def _reshape(rewrite: Rewrite, near: str, tensor: str, shape: Shape) -> NodeDef:
+def reshape(rewrite: Rewrite, near: str, tensor: str, shape: Shape) -> NodeDef:
+    """Add a Reshape to a shape of which one size may be unknown."""
     sizes = np.array([-1 if size is None else size for size in shape], np.int32)
     node = rewrite.add("Reshape", near, (tensor, rewrite.constant(near, sizes)))
     set_type(node).attr["Tshape"].type = tf.int32.as_datatype_enum

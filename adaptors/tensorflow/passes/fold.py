@@ -10,6 +10,7 @@ from autoq.adaptors.tensorflow.passes.batch_norm import fold_batch_norm
 from autoq.adaptors.tensorflow.passes.clean import clean
 from autoq.adaptors.tensorflow.passes.constants import fold_constants
 from autoq.adaptors.tensorflow.passes.dense import bias_before_reshape, split_batched_products
+from autoq.adaptors.tensorflow.passes.einsum import split_einsums
 from autoq.adaptors.tensorflow.passes.shapes import fold_shapes, merge_reshapes
 
 PASSES: Sequence[Callable[[Graph], Graph]] = (
@@ -17,6 +18,7 @@ PASSES: Sequence[Callable[[Graph], Graph]] = (
     fold_constants,
     fold_shapes,
     split_batched_products,
+    split_einsums,
     merge_reshapes,
     bias_before_reshape,
     fold_batch_norm,

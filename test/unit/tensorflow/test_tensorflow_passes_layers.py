@@ -192,6 +192,31 @@ def test_the_bias_of_split_heads_stands_before_the_reshape():
     assert graph.only_consumer(f"{product.name}:0").op == "BiasAdd"
 
 
+@pytest.mark.parametrize(
+    ("equation", "weight", "bias"),
+    [("abc,cde->abde", (6, 2, 3), (2, 3)), ("abc,cd->abd", (6, 4), (4,)), ("abc,bcd->ad", (5, 6, 4), (4,))],
+)
+def test_an_einsum_that_is_a_product_becomes_one_with_its_bias(equation, weight, bias):
+    def model(x):
+        return tf.raw_ops.Einsum(inputs=[x, tf.constant(random(*weight))], equation=equation) + tf.constant(
+            random(*bias)
+        )
+
+    graph, difference = folded(model, (5, 6))
+    assert "Einsum" not in kinds(graph)
+    assert kinds(graph)["MatMul"] == kinds(graph)["BiasAdd"] == 1
+    assert difference < 1e-5
+
+
+@pytest.mark.parametrize("equation", ["abc,cbd->abd", "abc,cd->adb", "abc,bd->acd", "abc,dc->abd"])
+def test_other_einsums_stay(equation):
+    sizes = {"b": 5, "c": 6, "d": 4}
+    weight = random(*(sizes[axis] for axis in equation.split(",")[1].split("->")[0]))
+    graph, difference = folded(lambda x: tf.raw_ops.Einsum(inputs=[x, tf.constant(weight)], equation=equation), (5, 6))
+    assert kinds(graph) == {"Einsum": 1}
+    assert difference == 0
+
+
 @pytest.mark.parametrize("make", ["small_cnn", "small_resnet", "small_transformer", "small_mlp"])
 def test_small_models_keep_their_outputs_and_lose_what_can_be_folded(make):
     model = getattr(small_tf, make)()
