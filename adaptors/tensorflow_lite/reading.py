@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,25 @@ def parsed(content: bytes, where: str) -> ModelT:
     return model
 
 
+@contextmanager
+def damage_told(where: str) -> Iterator[None]:
+    """Report what only a damaged file leads to: numbers that point nowhere.
+
+    Raises:
+        ModelError: The file is damaged.
+    """
+    try:
+        yield
+    except (IndexError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"the .tflite model is damaged: {reason(error)}", where=where) from error
+
+
 def _checked(content: bytes, source: ModelSource, where: str, notes: Sequence[str] = ()) -> LiteModel:
+    with damage_told(where):
+        return _model(content, source, where, notes)
+
+
+def _model(content: bytes, source: ModelSource, where: str, notes: Sequence[str]) -> LiteModel:
     model = parsed(content, where)
     signature = signature_of(model, source.options.get("signature"), where)
     changed = _single_subgraph(model, signature, where)

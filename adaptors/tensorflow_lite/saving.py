@@ -10,7 +10,7 @@ from typing import Any
 from autoq.adaptors.tensorflow_lite.candidate import LiteCandidate
 from autoq.adaptors.tensorflow_lite.graph import graph_of
 from autoq.adaptors.tensorflow_lite.model import Interface
-from autoq.adaptors.tensorflow_lite.reading import interface_of, parsed, signature_of
+from autoq.adaptors.tensorflow_lite.reading import damage_told, interface_of, parsed, signature_of
 from autoq.core.adaptor import Artifact, RunOptions
 from autoq.core.errors import ModelError, StoreError, TrialError
 from autoq.core.plan import FP32_PLAN, Plan
@@ -78,8 +78,9 @@ def interface_in(content: bytes, where: str) -> Interface:
     Raises:
         ModelError: It is no model, or its inputs or outputs are not numbers.
     """
-    model = parsed(content, where)
-    return interface_of(graph_of(model), signature_of(model, None, where))
+    with damage_told(where):
+        model = parsed(content, where)
+        return interface_of(graph_of(model), signature_of(model, None, where))
 
 
 def _described(description: Path) -> tuple[Plan, Interface]:

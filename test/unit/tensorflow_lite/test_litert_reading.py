@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import small_tf
 from ai_edge_litert import schema_py_generated as schema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autoq.adaptors.tensorflow_lite.build import build
 from autoq.adaptors.tensorflow_lite.capabilities import capability_table
@@ -126,6 +129,16 @@ def test_what_is_no_model_is_told(content: bytes) -> None:
 def test_a_truncated_file_is_told(cnn_file: bytes, share: float) -> None:
     with pytest.raises(ModelError):
         load(ModelSource(cnn_file[: int(len(cnn_file) * share)]))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_with_wrong_bytes_loads_or_is_told(cnn_file: bytes, data: st.DataObject) -> None:
+    spoilt = bytearray(cnn_file)
+    for place in data.draw(st.lists(st.integers(8, len(spoilt) - 1), min_size=1, max_size=8)):
+        spoilt[place] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ModelError):
+        load(ModelSource(bytes(spoilt)))
 
 
 def test_a_quantized_model_is_refused(cnn: LiteModel, calibration: Calibration) -> None:
