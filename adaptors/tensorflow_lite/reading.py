@@ -14,7 +14,7 @@ from autoq.adaptors.tensorflow_lite.names import unique_names
 from autoq.adaptors.tensorflow_lite.runtime import make_interpreter, reason
 from autoq.core.adaptor import ModelSource
 from autoq.core.batch import TensorSpec
-from autoq.core.errors import ModelError
+from autoq.core.errors import MissingDependencyError, ModelError
 from autoq.core.suggest import did_you_mean
 
 _MAGIC = b"TFL3"
@@ -34,6 +34,7 @@ def load(source: ModelSource) -> LiteModel:
 
     Raises:
         ModelError: It cannot be read, converted or quantized; says why.
+        MissingDependencyError: It has to be converted, and TensorFlow is not installed.
     """
     model = source.model
     if isinstance(model, bytes | bytearray | memoryview):
@@ -44,9 +45,14 @@ def load(source: ModelSource) -> LiteModel:
             raise ModelError("there is no such model file", where=str(path), hint="check model.path")
         if path.is_file() and (path.suffix == ".tflite" or _starts_as_tflite(path)):
             return _checked(_bytes(path), source, str(path))
-    # Only here: a .tflite model is read without TensorFlow.
-    from autoq.adaptors.tensorflow_lite.convert import convert
-
+    try:
+        # Only here: a .tflite model is read without TensorFlow.
+        from autoq.adaptors.tensorflow_lite.convert import convert
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"converting a model to LiteRT needs the package '{error.name}', which is not installed",
+            hint="pip install 'autoq[tensorflow]', or give a .tflite file",
+        ) from error
     content, notes = convert(source)
     return _checked(content, ModelSource(None), "the converted model", notes)
 

@@ -85,6 +85,22 @@ def test_tensorflow_is_not_imported_for_a_file(cnn_file: bytes, tmp_path: Path) 
     assert not child.stdout
 
 
+def test_converting_without_tensorflow_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from autoq.core.adaptor import ModelSource\n"
+        "from autoq.core.errors import MissingDependencyError\n"
+        "from autoq.core.registry import make_adaptor\n"
+        "try:\n"
+        f"    make_adaptor('tensorflow_lite').load(ModelSource({str(tmp_path / 'model.keras')!r}))\n"
+        "except MissingDependencyError as error:\n"
+        "    print(error)\n"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "autoq[tensorflow]" in child.stdout, child.stderr
+
+
 def test_a_file_without_signature_goes_by_its_tensors() -> None:
     model = load(ModelSource(micro_model("FULLY_CONNECTED")))
     assert [spec.name for spec in model.inputs] == ["input0"]
