@@ -6,9 +6,7 @@ oneDNN keeps the weights in its own layout.
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -126,10 +124,3 @@ def reason(error: BaseException) -> str:
     text = re.sub(r"\s*\[\[\{\{node ([^}]*)\}\}\]\]", r" (node \1)", text)
     text = text.partition("\n\nOriginal stack trace")[0]
     return " ".join(text.split())[:600] or type(error).__name__
-
-
-def return_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
