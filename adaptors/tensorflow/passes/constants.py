@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
-from autoq.adaptors.tensorflow.passes.rewrite import Rewrite
+from autoq.adaptors.tensorflow.passes.rewrite import Rewrite, pruned
 from autoq.adaptors.tensorflow.runtime import op_def_registry, tf
 
 _GROWTH = 1 << 16
@@ -30,7 +30,7 @@ def fold_constants(graph: Graph) -> Graph:
     if not wanted:
         return graph
     rewrite = Rewrite(graph)
-    for name, value in zip(wanted, _evaluated(graph, known, wanted), strict=True):
+    for name, value in zip(wanted, _evaluated(graph, wanted), strict=True):
         if value.nbytes <= _GROWTH + _bytes_behind(graph, name):
             rewrite.become_constant(name, value)
     return rewrite.finish()
@@ -45,17 +45,15 @@ def _pure(graph: Graph, node: NodeDef) -> bool:
     return not (output.number_attr or output.type_list_attr) and graph.dtype(f"{node.name}:0") in _NUMBERS
 
 
-def _evaluated(graph: Graph, known: set[str], wanted: list[str]) -> list[np.ndarray]:
-    proto = tf.compat.v1.GraphDef()
-    proto.versions.CopyFrom(graph.proto.versions)
-    proto.node.extend(node for node in graph.nodes if node.name in known)
+def _evaluated(graph: Graph, wanted: list[str]) -> list[np.ndarray]:
+    tensors = tuple(f"{name}:0" for name in wanted)
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     calculation = tf.Graph()
     with calculation.as_default():
-        tf.import_graph_def(proto, name="")
+        tf.import_graph_def(pruned(Graph(graph.proto, (), tensors)).proto, name="")
     with tf.compat.v1.Session(graph=calculation, config=config) as session:
-        return [np.asarray(value) for value in session.run([f"{name}:0" for name in wanted])]
+        return [np.asarray(value) for value in session.run(list(tensors))]
 
 
 def _bytes_behind(graph: Graph, name: str) -> int:
