@@ -1,7 +1,8 @@
 """TensorFlow and LiteRT, latency relative to fp32: all int8 and the accepted plan, beside INC's TensorFlow package.
 
 ``python -m benchmarks.tensorflow_latency`` measures ResNet18 and MobileNetV2 on one thread at batch 1 and 8, at the
-112 pixels they were trained for and with the same weights at 224. Everything of one network runs in one process,
+112 pixels they were trained for and with the same weights at 224; on one core (``taskset -c 1``), since what
+``tf.saved_model.load`` gives takes all there are. Everything of one network runs in one process,
 interleaved: what autoq made by `tensorflow`, relative to stock TensorFlow's fp32, and the graph that INC 3.10 made of
 the same SavedModel, run by the same TensorFlow; and what autoq made by `tensorflow_lite`, relative to LiteRT's fp32.
 The accepted plan is the one of `benchmarks.tensorflow_accuracy`, at 112 pixels. ``resnet18@112`` does one network.
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.adaptor import Candidate
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.evaluation.latency import interleave
@@ -39,6 +41,7 @@ SIDES = (112, 224)
 BATCHES = (1, 8)
 _TRAINED = 112
 _INC = "INC 3.10"
+_LOADED = "fp32 as loaded"
 _LITERT = {"tensorflow": "", "tensorflow_lite": "LiteRT "}
 
 Runs = Mapping[str, Callable[[], object]]
@@ -61,6 +64,7 @@ def measure(model: str, side: int, seconds: float) -> list[dict[str, Cell]]:
         for framework in FRAMEWORKS:
             bench = bench_of(model, framework, side, path)
             candidates[framework] = {name: bench.apply(plan) for name, plan in plans(bench, model).items()}
+        loaded = tf.saved_model.load(str(path)).signatures["serving_default"]
         inc = inc_runner(path, side, Path(scratch) / "inc")
         for batch in BATCHES:
             inputs = images[:batch]
@@ -75,6 +79,7 @@ def measure(model: str, side: int, seconds: float) -> list[dict[str, Cell]]:
             if inc is not None:
                 stock[_INC] = partial(inc.run, inputs)
                 errors[_INC] = error(inc.run(inputs), outputs["tensorflow"]["fp32"])
+            stock[_LOADED] = partial(loaded, tf.constant(inputs))
             lite = calls(candidates["tensorflow_lite"], inputs)
             lite_errors = {
                 n: error(f, outputs["tensorflow_lite"]["fp32"]) for n, f in outputs["tensorflow_lite"].items()
