@@ -31,8 +31,8 @@ from autoq.core.registry import make_adaptor
 from autoq.core.statistics import Calibration, Needs
 
 _FIXED_THREADS = (
-    "TensorFlow ran in this process before autoq was imported, so its number of threads cannot be changed any more: "
-    "import autoq first and load the model after that, or use runner: subprocess"
+    "TensorFlow ran in this process before autoq used it, so its number of threads cannot be changed any more: "
+    "start the process with TF_OVERRIDE_GLOBAL_THREADPOOL=1, or give the model as a file and use runner: subprocess"
 )
 
 

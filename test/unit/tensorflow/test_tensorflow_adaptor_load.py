@@ -8,6 +8,7 @@ import pytest
 import small_tf
 from tf_plans import ADAPTOR
 
+from autoq.adaptors.tensorflow import adaptor
 from autoq.core.adaptor import ModelSource
 from autoq.core.errors import UnsupportedError
 
@@ -30,3 +31,10 @@ def test_tensorflow_without_onednn_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert any("TF_ENABLE_ONEDNN_OPTS" in note for note in usability.notes)
     with pytest.raises(UnsupportedError, match="switches oneDNN off"):
         ADAPTOR.load(ModelSource(small_tf.small_mlp()))
+
+
+def test_threads_that_cannot_be_changed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow that ran before autoq used it has the threads it began with."""
+    monkeypatch.setattr(adaptor, "SETTABLE_THREADS", False)
+    model = ADAPTOR.load(ModelSource(small_tf.small_mlp()))
+    assert any("TF_OVERRIDE_GLOBAL_THREADPOOL=1" in note for note in model.notes)
