@@ -240,6 +240,17 @@ def test_what_is_added_may_share_its_memory() -> None:
     assert error_of(write, images())[0] <= 0.02
 
 
+def test_sums_of_signed_tensors_run_on_unsigned_views_of_them() -> None:
+    def write(x: Any) -> Any:
+        image = tf.reshape(tf.tanh(bias_add(raw.MatMul(a=x, b=weight(16, 256), name="dense"))), [-1, 8, 8, 4])
+        summed = conv(image, 4, name="sum") + image
+        return conv(tf.concat([summed, image], 3), 4, 1, name="last")
+
+    error, kinds = error_of(write, images(8, 1, 16).reshape(8, 16), (None, 16))
+    assert error <= 0.03
+    assert (kinds.count("BitwiseXor"), kinds.count("Dequantize")) == (2, 1)
+
+
 def test_a_copy_is_made_only_where_it_is_needed() -> None:
     assert "Snapshot" not in types(small("resnet").built())
 
