@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from autoq.adaptors.tensorflow.frozen import Frozen
-from autoq.adaptors.tensorflow.graph import GraphDef
+from autoq.adaptors.tensorflow.graph import GraphDef, attribute
 from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import ModelError
@@ -112,10 +112,10 @@ def notes_on(frozen: Frozen) -> Iterator[str]:
     if calls:
         yield f"what '{calls[0].name}' ({calls[0].op}) calls could not be inlined and stays float32"
     layers = [node for node in frozen.proto.node if node.op in _LAYERS]
-    channels_first = next((node for node in layers if node.attr["data_format"].s == b"NCHW"), None)
+    channels_first = next((node for node in layers if attribute(node, "data_format").s == b"NCHW"), None)
     if channels_first is not None:
         yield f"convolutions in NCHW stay float32 ('{channels_first.name}'): export the model with channels last"
-    half = next((node for node in layers if node.attr["T"].type in _HALF), None)
+    half = next((node for node in layers if attribute(node, "T").type in _HALF), None)
     if half is not None:
         yield f"what computes in {_HALF[half.attr['T'].type]} stays so ('{half.name}'): give the model in float32"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, attribute, data_inputs
 from autoq.adaptors.tensorflow.passes.layers import (
     Row,
     channels,
@@ -65,7 +65,7 @@ def _affine(graph: Graph, node: NodeDef, tensor: str, size: int) -> tuple[Row, R
         return _norm(graph, node, size) if data_inputs(node)[0] == tensor else None
     if node.op not in ("BiasAdd", "Add", "AddV2", "Sub", "Mul", "RealDiv"):
         return None
-    if node.op == "BiasAdd" and node.attr["data_format"].s not in (b"", b"NHWC"):
+    if node.op == "BiasAdd" and attribute(node, "data_format").s not in (b"", b"NHWC"):
         return None
     other, shape = other_operand(node, tensor), graph.shape(tensor)
     value = row(graph, other, size, len(shape)) if other is not None and shape is not None else None
@@ -82,11 +82,11 @@ def _affine(graph: Graph, node: NodeDef, tensor: str, size: int) -> tuple[Row, R
 
 
 def _norm(graph: Graph, node: NodeDef, size: int) -> tuple[Row, Row] | None:
-    inference = not node.attr["is_training"].b and node.attr["data_format"].s in (b"", b"NHWC")
+    inference = not attribute(node, "is_training").b and attribute(node, "data_format").s in (b"", b"NHWC")
     others = any(f"{node.name}:{i}" in graph.consumers for i in range(1, 6))
     values = [row(graph, name, size, 1) for name in data_inputs(node)[1:5]]
     if not inference or others or any(value is None for value in values):
         return None
     scale, offset, mean, variance = (np.asarray(value, np.float64) for value in values)
-    multiplier = scale / np.sqrt(variance + node.attr["epsilon"].f)
+    multiplier = scale / np.sqrt(variance + attribute(node, "epsilon").f)
     return multiplier, offset - mean * multiplier

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, Shape, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, Shape, attribute, data_inputs
 from autoq.adaptors.tensorflow.passes.rewrite import Rewrite, set_type
 from autoq.adaptors.tensorflow.runtime import tf
 
@@ -29,12 +29,18 @@ def split_batched_products(graph: Graph) -> Graph:
             continue
         x, matrix = data_inputs(node)
         weight, before, after = graph.constant(matrix), graph.shape(x), graph.shape(output)
-        if weight is None or weight.ndim != 2 or node.attr["adj_x"].b or not _flattens(before) or not _flattens(after):
+        if (
+            weight is None
+            or weight.ndim != 2
+            or attribute(node, "adj_x").b
+            or not _flattens(before)
+            or not _flattens(after)
+        ):
             continue
         assert before is not None
         assert after is not None
         flat = reshape(rewrite, node.name, x, (None, before[-1]))
-        transposed = node.attr["adj_y"].b
+        transposed = attribute(node, "adj_y").b
         product = set_type(rewrite.become(node.name, "MatMul", (f"{flat.name}:0", matrix)))
         product.attr["transpose_a"].b, product.attr["transpose_b"].b = False, transposed
         back = reshape(rewrite, node.name, "", after)
@@ -65,8 +71,9 @@ def bias_before_reshape(graph: Graph) -> Graph:
         added = rewrite.add("BiasAdd", node.name, (product, rewrite.constant(node.name, bias)))
         set_type(added).attr["data_format"].s = b"NHWC"
         last = rewrite.become(after.name, "Reshape", (f"{added.name}:0", data_inputs(shaped)[1]))
-        last.attr["T"].CopyFrom(shaped.attr["T"])
-        last.attr["Tshape"].CopyFrom(shaped.attr["Tshape"])
+        for key in ("T", "Tshape"):
+            if key in shaped.attr:
+                last.attr[key].CopyFrom(shaped.attr[key])
     return rewrite.finish()
 
 

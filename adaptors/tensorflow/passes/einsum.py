@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, attribute, data_inputs
 from autoq.adaptors.tensorflow.passes.dense import reshape
 from autoq.adaptors.tensorflow.passes.rewrite import Rewrite, set_type
 
@@ -29,7 +29,7 @@ def split_einsums(graph: Graph) -> Graph:
 
 def _split(graph: Graph, node: NodeDef, rewrite: Rewrite) -> None:
     inputs, output = data_inputs(node), f"{node.name}:0"
-    summed = _summed_axes(node.attr["equation"].s.decode()) if len(inputs) == 2 else 0
+    summed = _summed_axes(attribute(node, "equation").s.decode()) if len(inputs) == 2 else 0
     weight, before, after = graph.constant(inputs[-1]), graph.shape(inputs[0]), graph.shape(output)
     if not summed or weight is None or before is None or after is None or graph.dtype(output) != "float32":
         return

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, attribute, data_inputs
 
 LAYERS = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul"})
 Row = NDArray[np.float32]
@@ -17,7 +17,7 @@ def is_layer(graph: Graph, node: NodeDef) -> bool:
     """Whether a node is a float32 convolution (NHWC) or product with a constant weight."""
     if node.op not in LAYERS or graph.dtype(f"{node.name}:0") != "float32":
         return False
-    channels_last = node.op == "MatMul" or node.attr["data_format"].s in (b"", b"NHWC")
+    channels_last = node.op == "MatMul" or attribute(node, "data_format").s in (b"", b"NHWC")
     return channels_last and graph.constant(data_inputs(node)[1]) is not None
 
 
@@ -27,7 +27,7 @@ def channels(graph: Graph, node: NodeDef) -> int:
     assert weight is not None
     if node.op == "DepthwiseConv2dNative":
         return int(weight.shape[2] * weight.shape[3])
-    return int(weight.shape[0] if node.op == "MatMul" and node.attr["transpose_b"].b else weight.shape[-1])
+    return int(weight.shape[0] if node.op == "MatMul" and attribute(node, "transpose_b").b else weight.shape[-1])
 
 
 def scaled_weight(graph: Graph, node: NodeDef, factor: Row) -> NDArray[Any]:
@@ -43,7 +43,7 @@ def scaled_weight(graph: Graph, node: NodeDef, factor: Row) -> NDArray[Any]:
     if node.op == "DepthwiseConv2dNative":
         # Output c·M + m comes from input c.
         return np.asarray(weight * factor.reshape(weight.shape[2:]), np.float32)
-    if node.op == "MatMul" and node.attr["transpose_b"].b:
+    if node.op == "MatMul" and attribute(node, "transpose_b").b:
         return np.asarray(weight * factor[:, None], np.float32)
     return np.asarray(weight * factor, np.float32)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, Shape, data_inputs
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, Shape, attribute, data_inputs
 from autoq.adaptors.tensorflow.passes.rewrite import Rewrite
 from autoq.adaptors.tensorflow.runtime import tf
 
@@ -150,14 +150,14 @@ def _multiply(_: NodeDef, inputs: list[Sizes]) -> Sizes | None:
 
 def _slice(node: NodeDef, inputs: list[Sizes]) -> Sizes | None:
     values, begin, end, stride = inputs
-    odd = any(node.attr[key].i for key in ("ellipsis_mask", "new_axis_mask"))
+    odd = any(attribute(node, key).i for key in ("ellipsis_mask", "new_axis_mask"))
     if odd or any(len(part) != 1 or part[0] is None for part in (begin, end, stride)):
         return None
-    if node.attr["shrink_axis_mask"].i:
+    if attribute(node, "shrink_axis_mask").i:
         assert begin[0] is not None
         return (values[begin[0]],)
-    start = None if node.attr["begin_mask"].i else begin[0]
-    stop = None if node.attr["end_mask"].i else end[0]
+    start = None if attribute(node, "begin_mask").i else begin[0]
+    stop = None if attribute(node, "end_mask").i else end[0]
     return values[start : stop : stride[0]]
 
 
