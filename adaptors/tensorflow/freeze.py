@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from autoq.adaptors.tensorflow.checks import check_interface
@@ -114,16 +114,35 @@ def _number_functions(proto: GraphDef) -> None:
             node.input[:] = [arguments.get(name, name) for name in node.input]
         for key, name in list(function.ret.items()):
             function.ret[key] = arguments.get(name, name)
-    names = {function.signature.name: f"function_{i}" for i, function in enumerate(proto.library.function)}
-    for function in proto.library.function:
-        function.signature.name = names[function.signature.name]
-    for node in (*proto.node, *(node for function in proto.library.function for node in function.node_def)):
+    names: dict[str, str] = {}
+    by_name = {function.signature.name: function for function in proto.library.function}
+    nodes = list(proto.node)
+    # In the order they are called: that of the library follows the counters.
+    for node in nodes:
+        for name in (node.op, *(called.name for called in _called(node))):
+            if name in by_name and name not in names:
+                names[name] = f"function_{len(names)}"
+                nodes.extend(by_name[name].node_def)
+    ordered = [by_name[name] for name in names]
+    for node in nodes:
         node.op = names.get(node.op, node.op)
-        for value in node.attr.values():
-            # Naming a function in an attribute of another kind would make it one.
-            called = [value.func] if value.HasField("func") else value.list.func if value.HasField("list") else ()
-            for function in called:
-                function.name = names.get(function.name, function.name)
+        for called in _called(node):
+            called.name = names.get(called.name, called.name)
+    for function in ordered:
+        function.signature.name = names[function.signature.name]
+    library = type(proto.library)(function=ordered, gradient=proto.library.gradient)
+    proto.library.CopyFrom(library)
+
+
+def _called(node: Any) -> Iterator[Any]:
+    """The functions a node's attributes name, by attribute."""
+    for key in sorted(node.attr):
+        value = node.attr[key]
+        # Asking an attribute of another kind would make it a function.
+        if value.HasField("func"):
+            yield value.func
+        elif value.HasField("list"):
+            yield from value.list.func
 
 
 def spec_of(name: str, tensor: Any) -> TensorSpec:
