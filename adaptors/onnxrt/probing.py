@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from autoq.adaptors.capability_file import Costs, Support
 from autoq.adaptors.onnxrt.model import OnnxModel, load
+from autoq.adaptors.probe_record import ProbeRecord
 from autoq.core.adaptor import Candidate, ModelSource, OpCosts, ProbedCell
 from autoq.core.batch import Inputs
 from autoq.core.errors import AutoqError
-from autoq.core.machine import cache_folder, machine_digest
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import OpPrecision
 from autoq.core.statistics import Calibration, TensorStatistics
@@ -76,29 +74,26 @@ class Prober:
                     measured[kernel] = self._probe_cell(label, model, cell.precision, fp32)
                 found = measured[kernel]
                 cells.append(ProbedCell(label, cell.precision.label, found.quantized, found.cost, found.note))
-        _write(self.cache_file, cells)
+        self._record.write(cells)
         return tuple(cells)
 
     def probed(self) -> tuple[ProbedCell, ...]:
         """What was probed on this machine with this version; empty when nothing was, or when it cannot be read."""
-        try:
-            rows = json.loads(self.cache_file.read_text(encoding="utf-8"))
-            return tuple(
-                ProbedCell(str(r["type"]), str(r["precision"]), bool(r["quantized"]), r["cost"], str(r["note"]))
-                for r in rows
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return ()
+        return self._record.read()
 
     @property
     def costs(self) -> Costs:
         """`probed` by op label and precision; None for a cell that does not run quantized."""
-        return {(c.type, c.precision): c.cost if c.quantized else None for c in self.probed()}
+        return self._record.costs()
 
     @property
     def cache_file(self) -> Path:
         """Where results for this machine and version are kept."""
-        return cache_folder() / "probe" / f"{self.support.package}-{self.version}-{machine_digest()}.json"
+        return self._record.file
+
+    @property
+    def _record(self) -> ProbeRecord:
+        return ProbeRecord(self.support.package, self.version)
 
     def _probe_cell(self, label: str, model: OnnxModel, precision: OpPrecision, fp32: float) -> ProbedCell:
         try:
@@ -179,14 +174,3 @@ def _model(
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _write(path: Path, cells: Sequence[ProbedCell]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"type": c.type, "precision": c.precision, "quantized": c.quantized, "cost": c.cost, "note": c.note}
-        for c in cells
-    ]
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(rows, file, indent=1)
-    Path(file.name).replace(path)

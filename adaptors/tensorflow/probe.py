@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autoq.adaptors.capability_file import Costs
+from autoq.adaptors.probe_record import ProbeRecord
 from autoq.adaptors.tensorflow import verify
 from autoq.adaptors.tensorflow.build import build, observable
 from autoq.adaptors.tensorflow.candidate import Source, TensorFlowCandidate
@@ -24,7 +23,6 @@ from autoq.adaptors.tensorflow.runtime import tf
 from autoq.core.adaptor import ProbedCell, RunOptions
 from autoq.core.batch import TensorSpec
 from autoq.core.errors import AutoqError
-from autoq.core.machine import cache_folder, machine_digest
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import OpPrecision
 from autoq.core.statistics import Calibration, TensorStatistics
@@ -59,29 +57,26 @@ class Prober:
                     measured[kernel] = _probe(op_type, model, cell.precision, fp32)
                 found = measured[kernel]
                 cells.append(ProbedCell(op_type, cell.precision.label, found.quantized, found.cost, found.note))
-        _write(self.cache_file, cells)
+        self._record.write(cells)
         return tuple(cells)
 
     def probed(self) -> tuple[ProbedCell, ...]:
         """What was probed on this machine with this version; empty when nothing was, or when it cannot be read."""
-        try:
-            rows = json.loads(self.cache_file.read_text(encoding="utf-8"))
-            return tuple(
-                ProbedCell(str(r["type"]), str(r["precision"]), bool(r["quantized"]), r["cost"], str(r["note"]))
-                for r in rows
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return ()
+        return self._record.read()
 
     @property
     def costs(self) -> Costs:
         """`probed` by op type and precision; None for a cell that does not run quantized."""
-        return {(c.type, c.precision): c.cost if c.quantized else None for c in self.probed()}
+        return self._record.costs()
 
     @property
     def cache_file(self) -> Path:
         """Where results for this machine and version are kept."""
-        return cache_folder() / "probe" / f"tensorflow-{tf.__version__}-{machine_digest()}.json"
+        return self._record.file
+
+    @property
+    def _record(self) -> ProbeRecord:
+        return ProbeRecord("tensorflow", tf.__version__)
 
 
 def prober() -> Prober:
@@ -146,14 +141,3 @@ _OPS: Mapping[str, Callable[[Any], Any]] = {
     "AvgPool": lambda x: tf.raw_ops.AvgPool(value=x, **_POOL),
     "Mean": lambda x: tf.raw_ops.Mean(input=x, axis=[1, 2], name=_OP),
 }
-
-
-def _write(path: Path, cells: Sequence[ProbedCell]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"type": c.type, "precision": c.precision, "quantized": c.quantized, "cost": c.cost, "note": c.note}
-        for c in cells
-    ]
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(rows, file, indent=1)
-    Path(file.name).replace(path)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
-import platform
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from autoq.adaptors.probe_record import ProbeRecord
 from autoq.adaptors.tensorflow_lite.build import build
 from autoq.adaptors.tensorflow_lite.candidate import LiteCandidate
 from autoq.adaptors.tensorflow_lite.capabilities import offered
@@ -25,7 +22,6 @@ from autoq.adaptors.tensorflow_lite.reading import load
 from autoq.adaptors.tensorflow_lite.support import kernel, support
 from autoq.core.adaptor import ModelSource, ProbedCell, RunOptions
 from autoq.core.batch import Array
-from autoq.core.digest import digest_of
 from autoq.core.errors import AutoqError
 from autoq.core.plan import FP32_PLAN, Plan
 from autoq.core.precision import Mode, OpPrecision
@@ -64,32 +60,28 @@ class Prober:
                     measured[cell] = self._probe_cell(op_type, model, precision, fp32)
                 found = measured[cell]
                 cells.append(ProbedCell(op_type, precision.label, found.quantized, found.cost, found.note))
-        _write(self.cache_file, cells)
+        self._record.write(cells)
         return tuple(cells)
 
     def probed(self) -> tuple[ProbedCell, ...]:
         """What was probed on this machine with this version; empty when nothing was, or when it cannot be read."""
-        try:
-            rows = json.loads(self.cache_file.read_text(encoding="utf-8"))
-            return tuple(
-                ProbedCell(str(r["type"]), str(r["precision"]), bool(r["quantized"]), r["cost"], str(r["note"]))
-                for r in rows
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return ()
+        return self._record.read()
 
     @property
     def costs(self) -> Mapping[tuple[str, str], float | None]:
         """`probed` by operator and kernel; None for a cell that does not run quantized."""
-        found = {(c.type, c.precision): c.cost if c.quantized else None for c in self.probed()}
+        found = self._record.costs()
         every = ((name, p) for name, entry in support().ops.items() for p in (*entry.precisions, *entry.inner))
         return {(name, kernel(p)): found[(name, p.label)] for name, p in every if (name, p.label) in found}
 
     @property
     def cache_file(self) -> Path:
         """Where results for this machine and version are kept."""
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return root / "autoq" / "probe" / f"litert-{self.version}-{_machine()}.json"
+        return self._record.file
+
+    @property
+    def _record(self) -> ProbeRecord:
+        return ProbeRecord("litert", self.version)
 
     def _probe_cell(self, op_type: str, model: LiteModel, precision: OpPrecision, fp32: float) -> ProbedCell:
         around = next((p for p in support().ops["CONV_2D"].precisions if _goes_with(p, precision)), None)
@@ -130,23 +122,3 @@ def _goes_with(before: OpPrecision, after: OpPrecision) -> bool:
     assert before.activation is not None
     assert after.activation is not None
     return before.activation.dtype is after.activation.dtype
-
-
-def _write(path: Path, cells: Sequence[ProbedCell]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"type": c.type, "precision": c.precision, "quantized": c.quantized, "cost": c.cost, "note": c.note}
-        for c in cells
-    ]
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(rows, file, indent=1)
-    Path(file.name).replace(path)
-
-
-def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    keep = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "flags"))][:2]
-    return digest_of([platform.machine(), platform.system(), *(keep or [platform.processor()])])
