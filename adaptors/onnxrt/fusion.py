@@ -14,6 +14,7 @@ import numpy as np
 from onnx import NodeProto
 
 from autoq.adaptors.onnxrt.graph import Graph, attribute
+from autoq.adaptors.op_edges import Step, op_edges
 
 Clip = tuple[float, float]
 
@@ -105,19 +106,12 @@ class Fusion:
     @cached_property
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Which op feeds which, also through ops that cannot be quantized."""
-        sources: dict[str, dict[str, None]] = {}
-        edges: dict[tuple[str, str], None] = {}
-        for index, node in enumerate(self.graph.nodes):
-            op = self.owner.get(index)
-            feeding: dict[str, None] = {}
-            for name in (*node.input, *self.graph.captured(index)):
-                feeding |= sources.get(name, {})
-            if op is not None:
-                edges |= {(f, op.id): None for f in feeding if f != op.id}
-                feeding = {op.id: None}
-            for name in node.output:
-                sources[name] = feeding
-        return tuple(edges)
+        owner, graph = self.owner, self.graph
+        steps = (
+            Step(owner[i].id if i in owner else None, (*node.input, *graph.captured(i)), node.output)
+            for i, node in enumerate(graph.nodes)
+        )
+        return op_edges(steps)
 
 
 def find_ops(graph: Graph, also: Container[str] = ()) -> Fusion:

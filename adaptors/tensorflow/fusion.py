@@ -6,7 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs
+from autoq.adaptors.op_edges import Step, op_edges
+from autoq.adaptors.tensorflow.graph import Graph, NodeDef, data_inputs, node_name
 from autoq.adaptors.tensorflow.patterns import Tail, padding_before, tail_of
 
 
@@ -74,18 +75,16 @@ class Fusion:
     @cached_property
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Which op feeds which, also through ops that cannot be quantized."""
-        sources: dict[str, dict[str, None]] = {}
-        edges: dict[tuple[str, str], None] = {}
-        for node in self.graph.nodes:
-            op = self.owner.get(node.name)
-            feeding: dict[str, None] = {}
-            for tensor in data_inputs(node):
-                feeding |= sources.get(tensor.partition(":")[0], {})
-            if op is not None:
-                edges |= {(f, op.id): None for f in feeding if f != op.id}
-                feeding = {op.id: None}
-            sources[node.name] = feeding
-        return tuple(edges)
+        owner = self.owner
+        steps = (
+            Step(
+                owner[node.name].id if node.name in owner else None,
+                [node_name(t) for t in data_inputs(node)],
+                [node.name],
+            )
+            for node in self.graph.nodes
+        )
+        return op_edges(steps)
 
 
 # Ops with an 8-bit kernel for a constant second input; those without a kernel at all are listed with the reason.
