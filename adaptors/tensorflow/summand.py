@@ -10,7 +10,8 @@ from autoq.adaptors.tensorflow.moves import moved
 def is_last_reader(fusion: Fusion, op: FusedOp) -> bool:
     """Whether all that reads the summand of an op has done so when its kernel runs, in any order of execution.
 
-    That is so when every other reader, also of what shares its memory, comes before what the kernel itself reads.
+    That is so when every other reader, also of what shares its memory, comes before what the kernel itself reads, and
+    the kernel does not read it as its operand, too.
     """
     assert op.summand is not None
     graph = fusion.graph
@@ -21,7 +22,7 @@ def is_last_reader(fusion: Fusion, op: FusedOp) -> bool:
     pending = [op.summand]
     while pending:
         tensor = pending.pop()
-        if tensor in graph.outputs:
+        if tensor in graph.outputs or tensor in op.operands:
             return False
         for node in graph.consumers.get(tensor, ()):
             if node.name in op.members:

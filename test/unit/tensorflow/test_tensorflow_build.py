@@ -214,6 +214,24 @@ def test_a_transposed_weight_is_turned() -> None:
 # -- summands: the kernel adds in place -----------------------------------------------------------------------------
 
 
+def test_what_is_added_may_be_what_the_kernel_reads() -> None:
+    def write(x: Any) -> Any:
+        first = raw.Relu(features=conv(x, 4, name="first"))
+        return raw.Relu(features=conv(first, 4, name="sum") + first)
+
+    error, kinds = error_of(write, images())
+    assert (error <= 0.02, kinds.count("Snapshot")) == (True, 1)
+
+
+def test_what_the_kernel_reads_may_share_the_memory_of_what_is_added() -> None:
+    def write(x: Any) -> Any:
+        first = raw.Relu(features=conv(x, 4, name="first"))
+        return raw.Relu(features=conv(tf.reshape(first, [-1, 8, 8, 4]), 4, name="sum") + first)
+
+    error, kinds = error_of(write, images())
+    assert (error <= 0.02, kinds.count("Snapshot")) == (True, 1)
+
+
 def test_two_sums_may_read_one_tensor() -> None:
     def write(x: Any) -> Any:
         shared = raw.Relu(features=conv(x, 4, name="first"))
