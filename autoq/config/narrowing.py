@@ -114,9 +114,13 @@ def _with(row: Capability, kept: Sequence[int]) -> Capability:
 
 def _note(kind: _Kind, costs: Sequence[float]) -> str:
     low, high = min(costs), max(costs)
-    span = f"{low:.2g}" if math.isclose(low, high, rel_tol=0.05) else f"{low:.2g} to {high:.2g}"
+    span = _factor(low) if math.isclose(low, high, rel_tol=0.05) else f"{_factor(low)} to {_factor(high)}"
     name = f"mode {kind.mode}" if kind.mode is not None else f"dtype {' or '.join(sorted(kind.dtypes))}"
     return (
-        f"{kind.title} left out: speed is all this job wants, and alone such an op takes {span} of its time in fp32 "
-        f"here; naming {name} in the job brings it back"
+        f"{kind.title} left out: speed is all this job wants, and alone such an op takes {span} times as long as "
+        f"in fp32 here; naming {name} in the job brings it back"
     )
+
+
+def _factor(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

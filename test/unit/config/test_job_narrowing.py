@@ -69,7 +69,7 @@ def test_notes_say_what_was_measured_and_how_to_ask_for_it():
     assert "weight-only left out: speed is all this job wants, and alone such an op takes 1 to 1.1" in notes
     assert "naming mode weight_only in the job brings it back" in notes
     assert "16-bit activations left out" in notes
-    assert "takes 25 to 30 of its time" in notes
+    assert "takes 25 to 30 times as long as in fp32" in notes
     assert "naming dtype int16" in notes
 
 
