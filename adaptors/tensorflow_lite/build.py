@@ -8,11 +8,12 @@ from ai_edge_quantizer import model_modifier, params_generator, qtyping, recipe_
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
-from autoq.adaptors.tensorflow_lite.graph import parse
+from autoq.adaptors.tensorflow_lite.graph import graph_of, parse, write
 from autoq.adaptors.tensorflow_lite.model import LiteModel
 from autoq.adaptors.tensorflow_lite.ops import MOVES, source
-from autoq.adaptors.tensorflow_lite.outputs import with_float_outputs
+from autoq.adaptors.tensorflow_lite.outputs import float_outputs
 from autoq.adaptors.tensorflow_lite.ranges import ranges
+from autoq.adaptors.tensorflow_lite.repairs import named_duplicates, repair
 from autoq.adaptors.tensorflow_lite.runtime import reason
 from autoq.core.errors import TrialError
 from autoq.core.plan import Plan
@@ -65,10 +66,18 @@ def build(model: LiteModel, plan: Plan, calibration: Calibration | None) -> byte
         parameters = params_generator.ParamsGenerator(objects).generate_quantization_parameters(
             recipe, calibrated, enable_progress_bar=False
         )
-        content = bytes(model_modifier.ModelModifier(objects).modify_model(parameters, enable_progress_bar=False))
+        modifier = named_duplicates(model_modifier.ModelModifier(objects))
+        content = bytes(modifier.modify_model(parameters, enable_progress_bar=False))
     except Exception as error:
         raise TrialError(f"the quantizer cannot build this plan: {reason(error)}") from error
-    return with_float_outputs(model, content)
+    return _consistent(model, content)
+
+
+def _consistent(model: LiteModel, content: bytes) -> bytes:
+    objects = parse(content)
+    graph = graph_of(objects)
+    changed = [repair(objects, graph), float_outputs(model, objects, graph)]
+    return write(objects) if any(changed) else content
 
 
 def moved(model: LiteModel, plan: Plan) -> Mapping[int, OpPrecision]:

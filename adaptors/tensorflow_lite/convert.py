@@ -19,7 +19,9 @@ from autoq.core.adaptor import ModelSource
 from autoq.core.errors import ModelError
 
 _UNSUPPORTED = re.compile(r"(?:Flex|TF Select|Custom) ops: ([^\n]+)")
-_FAILED = re.compile(r"'(tf\.\w+)' op")
+_FAILED = re.compile(r"'tf\.(\w+)' op")
+_RECURRENT = "TensorList"
+"""What recurrent layers keep their steps in, where they are exported as loops."""
 
 
 def convert(source: ModelSource) -> tuple[bytes, tuple[str, ...]]:
@@ -86,7 +88,14 @@ def _entry(name: str, tensor: int) -> Any:
 
 def _conversion_error(error: Exception, frozen: Frozen) -> ModelError:
     text = str(error)
-    ops = ", ".join(dict.fromkeys([*_UNSUPPORTED.findall(text), *_FAILED.findall(text)]))
+    listed = [name.strip() for names in _UNSUPPORTED.findall(text) for name in names.split(",")]
+    ops = ", ".join(dict.fromkeys([*listed, *_FAILED.findall(text)]))
+    if _RECURRENT in ops:
+        return ModelError(
+            f"{frozen.origin} has recurrent layers exported as loops, which are not quantized",
+            where=ops,
+            hint="build the recurrent layers with unroll=True and a fixed number of steps",
+        )
     if ops:
         return ModelError(
             f"{frozen.origin} has ops that LiteRT lacks: {ops}",

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoq.adaptors.tensorflow_lite.graph import Graph, graph_of, parse, write
+from autoq.adaptors.tensorflow_lite.graph import Graph, ModelT
 from autoq.adaptors.tensorflow_lite.model import LiteModel
 from autoq.core.errors import TrialError
 
 _DEQUANTIZED = "_dequant"
 
 
-def with_float_outputs(model: LiteModel, content: bytes) -> bytes:
-    """A file whose outputs are of the types of the float model's.
+def float_outputs(model: LiteModel, objects: ModelT, graph: Graph) -> bool:
+    """Let a file end in tensors of the types of the float model's outputs; whether anything had to be changed.
 
     Where a quantized op reads a float output, the quantizer lets the model end in the quantized copy that the op reads.
+
+    Args:
+        model: The float model.
+        objects: A file as the quantizer leaves it; changed in place.
+        graph: Its view.
 
     Raises:
         TrialError: The file does not hold an output in its own type.
     """
-    objects = parse(content)
-    graph = graph_of(objects)
     wanted = [model.graph.tensors[index] for index in model.graph.outputs]
     ends = {
         found: _own(graph, want.name, want.type)
@@ -28,13 +31,13 @@ def with_float_outputs(model: LiteModel, content: bytes) -> bytes:
         if graph.tensors[found].type != want.type
     }
     if not ends:
-        return content
+        return False
     subgraph = objects.subgraphs[0]
     subgraph.outputs = np.asarray([ends.get(index, index) for index in graph.outputs], np.int32)
     for signature in objects.signatureDefs or ():
         for entry in signature.outputs:
             entry.tensorIndex = ends.get(int(entry.tensorIndex), int(entry.tensorIndex))
-    return write(objects)
+    return True
 
 
 def _own(graph: Graph, name: str, kind: str) -> int:

@@ -21,14 +21,18 @@ Ranges = dict[str, dict[str, NDArray[np.float32]]]
 
 
 def observable(model: LiteModel, ops: Mapping[str, LiteOp]) -> tuple[str, ...]:
-    """Names of the float tensors that static ops, and nodes that move what they make, read and make."""
+    """Names of the float tensors that static ops, and nodes that move what they make, read and make.
+
+    What is made but never read, e.g. the other half of a split, is not computed everywhere, and is left out.
+    """
     graph = model.graph
+    used = graph.consumers.keys() | set(graph.outputs)
     chosen = {op.node for op in ops.values()}
     found: dict[str, None] = {}
     for node in graph.nodes:
         if node.index in chosen or node.type in MOVES:
             for index in (*graph.activations(node), *node.outputs):
-                if graph.tensors[index].type == FLOAT32:
+                if graph.tensors[index].type == FLOAT32 and index in used:
                     found[graph.tensors[index].name] = None
     return tuple(found)
 

@@ -113,8 +113,7 @@ def _shown(spec: TensorSpec) -> list[int | str | None]:
 
 
 def _batch_hint(spec: TensorSpec, array: Array) -> str | None:
-    if spec.shape and len(spec.shape) == array.ndim and spec.shape[1:] == array.shape[1:]:
-        return (
-            f"the model was converted for batches of {spec.shape[0]}: set batch_size, or convert it with any batch size"
-        )
+    shape = spec.shape or ()
+    if shape and shape[0] is not None and shape[1:] == array.shape[1:] and shape[0] != len(array):
+        return f"the model was converted for batches of {shape[0]}: set batch_size, or convert it with any batch size"
     return None

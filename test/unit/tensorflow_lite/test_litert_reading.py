@@ -218,6 +218,14 @@ def test_ops_that_litert_lacks_are_named() -> None:
         load(ModelSource(function))
 
 
+def test_recurrent_layers_exported_as_loops_are_told_from_missing_ops() -> None:
+    steps = small_tf.keras.Input((5, 6), name="steps")
+    model = small_tf.keras.Model(steps, small_tf.keras.layers.LSTM(4)(steps))
+    with pytest.raises(ModelError, match=r"recurrent layers") as caught:
+        load(ModelSource(model))
+    assert "unroll=True" in (caught.value.hint or "")
+
+
 def test_an_embedding_is_a_quantizable_op() -> None:
     layers = small_tf.keras.layers
     ids = small_tf.keras.Input((8,), dtype="int32", name="ids")
