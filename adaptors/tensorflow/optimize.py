@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autoq.adaptors.tensorflow.graph import GraphDef, NodeDef
-from autoq.adaptors.tensorflow.runtime import tf
+from autoq.adaptors.tensorflow.graph import GraphDef, NodeDef, node_name
+from autoq.adaptors.tensorflow.runtime import op_def_registry, tf
 
 _LARGE_BYTES = 1024
+_READER = "autoq/reader_"
 _DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
 
 # Rewrites that compute with constants would compute with the stand-ins.
@@ -54,13 +55,44 @@ def optimized(proto: GraphDef, kept: Sequence[str]) -> GraphDef:
             made.CopyFrom(node)
         # Only nodes with a place are fused.
         made.device = _DEVICE
-    meta.collection_def["train_op"].node_list.value.extend(kept)
+    meta.collection_def["train_op"].node_list.value.extend([*kept, *_readers(meta.graph_def, kept)])
     result = tf_optimizer.OptimizeGraph(_config(), meta)
     for node in result.node:
         if node.name in large:
             node.CopyFrom(large[node.name])
         node.device = ""
+    left = [node for node in result.node if not node.name.startswith(_READER)]
+    del result.node[:]
+    result.node.extend(left)
     return result
+
+
+def _readers(graph: GraphDef, kept: Sequence[str]) -> list[str]:
+    """Let a node read each kept tensor, so that nothing that makes it is fused with what else reads it.
+
+    Grappler keeps no tensor inside of a convolution with sum and LeakyRelu, even when it is fetched.
+    """
+    nodes, made = {node.name: node for node in graph.node}, list[str]()
+    for tensor in dict.fromkeys(kept):
+        node, index = nodes[node_name(tensor)], int(tensor.partition(":")[2] or 0)
+        dtype = _dtype(node, index)
+        if node.op in ("Placeholder", "Const") or dtype is None:
+            continue
+        reader = graph.node.add(name=f"{_READER}{len(made)}", op="Identity", input=[tensor], device=_DEVICE)
+        reader.attr["T"].type = dtype
+        made.append(reader.name)
+    return made
+
+
+def _dtype(node: NodeDef, index: int) -> int | None:
+    """Type of an output whose operator names it in one attribute; None for any other."""
+    definition = op_def_registry.get(node.op)
+    results = definition.output_arg if definition is not None else ()
+    if index >= len(results) or results[index].number_attr or not (results[index].type_attr or results[index].type):
+        return None
+    argument = results[index]
+    found: int = node.attr[argument.type_attr].type if argument.type_attr else argument.type
+    return found
 
 
 def _stand_in(made: NodeDef, node: NodeDef, number: int) -> None:

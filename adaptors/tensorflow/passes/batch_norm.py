@@ -62,7 +62,7 @@ def _affine(graph: Graph, node: NodeDef, tensor: str, size: int) -> tuple[Row, R
     """Multiplier and offset, each ``[size]``, of a node that does no more to its input; None for any other."""
     one, zero = np.ones(size, np.float32), np.zeros(size, np.float32)
     if node.op in _NORMS:
-        return _norm(graph, node, size) if data_inputs(node)[0] == tensor else None
+        return inference_norm(graph, node, size) if data_inputs(node)[0] == tensor else None
     if node.op not in ("BiasAdd", "Add", "AddV2", "Sub", "Mul", "RealDiv"):
         return None
     if node.op == "BiasAdd" and attribute(node, "data_format").s not in (b"", b"NHWC"):
@@ -81,9 +81,11 @@ def _affine(graph: Graph, node: NodeDef, tensor: str, size: int) -> tuple[Row, R
     return (1.0 / value, zero) if first and value.all() else None
 
 
-def _norm(graph: Graph, node: NodeDef, size: int) -> tuple[Row, Row] | None:
+def inference_norm(graph: Graph, node: NodeDef, size: int) -> tuple[Row, Row] | None:
+    """Multiplier and offset, each ``[size]``, of a BatchNorm with constant statistics; None where it has none."""
     inference = not attribute(node, "is_training").b and attribute(node, "data_format").s in (b"", b"NHWC")
-    others = any(f"{node.name}:{i}" in graph.consumers for i in range(1, 6))
+    results = [f"{node.name}:{i}" for i in range(1, 6)]
+    others = any(name in graph.consumers or name in graph.outputs for name in results)
     values = [row(graph, name, size, 1) for name in data_inputs(node)[1:5]]
     if not inference or others or any(value is None for value in values):
         return None

@@ -11,6 +11,7 @@ from autoq.adaptors.tensorflow.passes.clean import clean
 from autoq.adaptors.tensorflow.passes.constants import fold_constants
 from autoq.adaptors.tensorflow.passes.dense import bias_before_reshape, split_batched_products
 from autoq.adaptors.tensorflow.passes.einsum import split_einsums
+from autoq.adaptors.tensorflow.passes.grappler import separate_padding, spell_out_norms
 from autoq.adaptors.tensorflow.passes.shapes import fold_shapes, merge_reshapes
 
 PASSES: Sequence[Callable[[Graph], Graph]] = (
@@ -22,6 +23,8 @@ PASSES: Sequence[Callable[[Graph], Graph]] = (
     merge_reshapes,
     bias_before_reshape,
     fold_batch_norm,
+    separate_padding,
+    spell_out_norms,
 )
 
 

@@ -236,3 +236,29 @@ def test_fed_and_fetched_tensors_keep_their_names_and_the_frozen_graph_its_nodes
     for found, exact in zip(run(graph.proto, data, graph.outputs), run(frozen.proto, data, graph.outputs), strict=True):
         np.testing.assert_allclose(found, exact, atol=1e-5)
     assert frozen.proto.SerializeToString(deterministic=True) == before
+
+
+def test_explicit_padding_of_a_depthwise_convolution_stands_before_it():
+    """TensorFlow's fused depthwise kernel knows none; grappler fuses all the same, or ends the process."""
+
+    def padded(x):
+        attributes = {"strides": [1, 2, 2, 1], "padding": "EXPLICIT", "explicit_paddings": [0, 0, 2, 1, 0, 1, 0, 0]}
+        return tf.nn.relu(
+            tf.raw_ops.DepthwiseConv2dNative(input=x, filter=tf.constant(random(3, 3, 3, 1)), **attributes)
+        )
+
+    graph, error = folded(padded, SPATIAL)
+    assert error < 1e-6
+    assert kinds(graph) == {"Pad": 1, "DepthwiseConv2dNative": 1, "Relu": 1}
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_batch_norm_that_grappler_cannot_fuse_is_spelled_out(channels):
+    def normed(x):
+        rows = (random(channels, seed=s) for s in range(3))
+        variance = np.linspace(0.5, 2.0, channels, dtype=np.float32)
+        return tf.nn.relu(tf.compat.v1.nn.fused_batch_norm(x, *rows, variance, is_training=False)[0])
+
+    graph, error = folded(normed, (5, 6, channels))
+    assert error < 1e-6
+    assert ("FusedBatchNormV3" in kinds(graph)) == (channels == 4)
