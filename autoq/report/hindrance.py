@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autoq.core.inquiry import Need
+from autoq.core.objective import Quantity
 from autoq.report.document import ReportDocument
 from autoq.report.sensitivity import NAMES
 from autoq.report.text import NONE, is_bound, join, limit_text, loss_bounds, loss_value, number, samples_text
@@ -51,7 +52,12 @@ def blockers(document: ReportDocument) -> list[BlockerRow]:
 
 
 def ties(document: ReportDocument) -> list[str]:
-    """Finalists whose latencies cannot be told apart from the chosen one's; all that tie, where none was chosen."""
+    """Finalists whose latencies cannot be told apart from the chosen one's; all that tie, where none was chosen.
+
+    Nothing where something else than speed decides.
+    """
+    if not set(document.objective.quantities) <= {Quantity.LATENCY, Quantity.THROUGHPUT}:
+        return []
     chosen = document.best.number if document.best is not None else None
     rivals = sorted({n for tie in document.ties if chosen in tie for n in tie} - {chosen})
     if chosen is None or not rivals:

@@ -6,6 +6,7 @@ import pytest
 
 from autoq.cli.report import print_document
 from autoq.core.inquiry import Findings, Inquiry, Need
+from autoq.core.objective import Objective, Quantity
 from autoq.core.space import Space
 from autoq.report import hindrance
 from autoq.report.document import ReportDocument
@@ -74,6 +75,11 @@ def test_what_ties_with_the_chosen_plan_is_told_in_one_sentence(maker):
     told = hindrance.ties(maker.document(ties=[(chosen, 101), (100, chosen), (100, 101)]))
     assert len(told) == 1
     assert told[0].startswith(f"Trial {chosen}, the chosen one, ties with 100 and 101:")
+
+
+def test_latencies_do_not_tie_where_size_decides(maker):
+    document = maker.document(ties=[(10, 11)], objective=Objective(((Quantity.SIZE, 1.0),)))
+    assert hindrance.ties(document) == []
 
 
 def test_latencies_that_cannot_be_told_apart_are_called_ties(maker):
