@@ -6,7 +6,15 @@ The names below are loaded when they are first used, so that importing autoq is 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+# TensorFlow reads these once, while it starts, which in a script of yours is before autoq first uses it: each session
+# gets the number of threads it asks for, and log lines stay away. Who has set them keeps them.
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if TYPE_CHECKING:
     from autoq.api import fit as fit

@@ -32,11 +32,12 @@ def command(
     from autoq.tuning.speed import SpeedRequest, measure_speed
 
     job = load_job(job_file)
-    performance = job.evaluation.performance
+    performance, accuracy = job.evaluation.performance, job.evaluation.accuracy
+    loader = accuracy.dataloader if accuracy is not None else None
     request = SpeedRequest(
         threads=threads or performance.cores_per_instance,
         instances=instances or performance.num_of_instance,
-        batch_size=batch_size or performance.batch_size or 1,
+        batch_size=batch_size or performance.batch_size or (loader.batch_size if loader is not None else 1),
         rounds=rounds or performance.iterations,
         warmup=performance.warmup,
         seconds=seconds,

@@ -132,14 +132,18 @@ def _check_shape(array: Array, spec: TensorSpec, sizes: dict[str, tuple[int, str
                 )
 
 
+def _fits(shape: Sequence[int], spec: Sequence[int | str | None]) -> bool:
+    return all(not isinstance(want, int) or want == size for want, size in zip(spec, shape, strict=True))
+
+
 def _shape_hint(axis: int, want: int, have: tuple[int, ...], spec: Sequence[int | str | None]) -> str | None:
     if axis == 0:
         return (
             f"the model's batch size is fixed: set batch_size so that every batch has {want} rows (last one included)"
         )
-    if len(have) == 4 and have[3] == spec[1] and have[1] != spec[1]:
+    if len(have) == 4 and _fits((have[0], have[3], have[1], have[2]), spec):
         return "the data look like NHWC, the model takes NCHW: transpose them, or set preprocess.layout"
-    if len(have) == 4 and have[1] == spec[3] and have[3] != spec[3]:
+    if len(have) == 4 and _fits((have[0], have[2], have[3], have[1]), spec):
         return "the data look like NCHW, the model takes NHWC: transpose them, or set preprocess.layout"
     return None
 

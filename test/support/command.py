@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-AUTOQ = (sys.executable, "-c", "from autoq.cli.main import run; run()")
+AUTOQ = (sys.executable, "-m", "autoq")
 REPOSITORY = Path(__file__).parents[2]
 
 

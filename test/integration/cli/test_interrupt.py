@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import command
@@ -107,6 +109,27 @@ def test_ctrl_c_before_there_is_anything_to_hand_over_says_so(tmp_path):
     assert "nothing to hand over yet" in said
     done = command.autoq("tune", "job.yaml", "--resume", "--max-trials", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+IMPORTING = """
+import runpy, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "autoq.cli.console":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["autoq", "doctor"]
+runpy.run_module("autoq", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_quietly(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING], cwd=tmp_path, env=command.environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_ctrl_c_while_saving_still_saves(tmp_path):

@@ -11,6 +11,9 @@ IDS = TensorSpec("input_ids", "int64", ("batch", "sequence"))
 MASK = TensorSpec("attention_mask", "int64", ("batch", "sequence"))
 IMAGE = TensorSpec("image", "float32", (None, 3, 4, 5))
 
+PHOTO = TensorSpec("image", "float32", (None, 4, 5, 3))
+DIGIT = TensorSpec("image", "float32", (None, 16, 16, 1))
+
 
 def batch(inputs, samples=2):
     return Batch(inputs, None, samples)
@@ -67,7 +70,9 @@ def test_integer_casts_never_change_a_value(value, want):
         (ids(2, 7), [IMAGE], "takes float32, the data give int64"),
         (image(), [IDS], "whole numbers such as token ids"),
         (image(3, 4, 5), [IMAGE], "batch axis missing"),
-        (image(2, 4, 5, 3), [IMAGE], "NHWC"),
+        (image(2, 4, 5, 3), [IMAGE], "the data look like NHWC, the model takes NCHW"),
+        (image(2, 3, 4, 5), [PHOTO], "the data look like NCHW, the model takes NHWC"),
+        (image(2, 1, 16, 16), [DIGIT], "the data look like NCHW, the model takes NHWC"),
         (image(2, 3, 4, 6), [IMAGE], "the data have [2, 3, 4, 6]"),
         ([ids(2, 7), ids(2, 8)], [IDS, MASK], "axis 'sequence' is 7 in input 'input_ids' and 8"),
         (image(), [TensorSpec("image", "float32", (1, 3, 4, 5))], "batch size is fixed"),
