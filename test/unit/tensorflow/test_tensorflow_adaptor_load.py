@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import command
 import pytest
 import small_tf
 from tf_plans import ADAPTOR
@@ -38,3 +41,19 @@ def test_threads_that_cannot_be_changed_are_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(adaptor, "SETTABLE_THREADS", False)
     model = ADAPTOR.load(ModelSource(small_tf.small_mlp()))
     assert any("TF_OVERRIDE_GLOBAL_THREADPOOL=1" in note for note in model.notes)
+
+
+_AUTOQ_FIRST = """
+import autoq
+import tensorflow as tf
+tf.constant(1) + 1
+from autoq.adaptors.tensorflow.runtime import SETTABLE_THREADS
+print(SETTABLE_THREADS)
+"""
+
+
+def test_threads_can_be_changed_where_autoq_is_imported_before_tensorflow_runs() -> None:
+    names = ("TF_OVERRIDE_GLOBAL_THREADPOOL", "TF_CPP_MIN_LOG_LEVEL")
+    fresh = {name: value for name, value in command.environment().items() if name not in names}
+    done = subprocess.run([sys.executable, "-c", _AUTOQ_FIRST], env=fresh, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
