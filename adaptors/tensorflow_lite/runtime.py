@@ -10,6 +10,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from autoq.core.quiet import silent_stderr
 
+_SIZES = (32, 256)
+"""Tried in turn for sizes that a model leaves open."""
+
 
 def make_interpreter(
     content: bytes,
@@ -20,6 +23,9 @@ def make_interpreter(
     reference: bool = False,
 ) -> Any:
     """An interpreter with its tensors allocated.
+
+    Sizes that a model leaves open are 1 until it is fed. Where it cannot run on so little, e.g. where convolutions
+    without padding leave nothing of a picture, all but the number of samples are larger.
 
     Args:
         content: A ``.tflite`` file.
@@ -35,21 +41,37 @@ def make_interpreter(
     failure: Exception | None = None
     with silent_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            interpreter = Interpreter(
-                model_content=content,
-                num_threads=threads,
-                experimental_preserve_all_tensors=keep_tensors,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO,
-            )
-            if allocated:
-                interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            failure = error
+        for size in (None, *_SIZES):
+            try:
+                interpreter = Interpreter(
+                    model_content=content,
+                    num_threads=threads,
+                    experimental_preserve_all_tensors=keep_tensors,
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO,
+                )
+                if size is not None and not _enlarged(interpreter, size):
+                    break
+                if allocated:
+                    interpreter.allocate_tensors()
+                return interpreter
+            except (ValueError, RuntimeError) as error:
+                # Of several failures, the first is of the model as it is.
+                failure = failure or error
     # Raised here, where standard error is whole again: the message holds what was printed.
-    if failure is not None:
-        raise failure
-    return interpreter
+    assert failure is not None
+    raise failure
+
+
+def _enlarged(interpreter: Any, size: int) -> bool:
+    """Give open sizes but the first of each input a number; whether there are any."""
+    found = False
+    for details in interpreter.get_input_details():
+        signature = [int(n) for n in details["shape_signature"]]
+        if any(n < 0 for n in signature[1:]):
+            shape = [max(n, 1) if place == 0 else n if n >= 0 else size for place, n in enumerate(signature)]
+            interpreter.resize_tensor_input(details["index"], shape)
+            found = True
+    return found
 
 
 def reason(error: BaseException) -> str:

@@ -194,3 +194,15 @@ def test_a_file_that_is_no_model_is_a_failed_trial(tmp_path: Path) -> None:
     path.write_bytes(b"no model")
     with pytest.raises(TrialError):
         deployed.coverage(path, OPTIONS)
+
+
+def test_pictures_of_any_size_may_be_too_small_at_first() -> None:
+    layers = small_tf.keras.layers
+    image = small_tf.keras.Input((None, None, 3), name="image")
+    x = layers.Conv2D(4, 3, strides=2)(layers.Conv2D(8, 5, strides=2, activation="relu")(image))
+    scores = layers.Dense(2, name="scores")(layers.GlobalAveragePooling2D()(x))
+    model = load(ModelSource(small_tf.keras.Model(image, scores)))
+    candidate = LiteCandidate(model.content, FP32_PLAN, model.interface, model, RunOptions(threads=1))
+    for height, width in [(32, 24), (20, 40)]:
+        pictures = np.ones((2, height, width, 3), np.float32)
+        assert candidate.predict({"image": pictures})["scores"].shape == (2, 2)
