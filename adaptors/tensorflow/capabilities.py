@@ -104,6 +104,8 @@ def _row(op: FusedOp, known: Support, note: str, probed: Costs) -> Capability:
         costs.append(probed.get(key, cell.cost))
     measured = any((op.type, p.label) in probed for p in precisions)
     origin = "probed on this machine" if measured else f"capability.yaml, {known.package} {known.versions}"
+    if precisions and op.summand is not None and not note:
+        note = "its 8-bit kernel does the residual sum behind it, too"
     return Capability(Op(op.id, op.type), (*precisions, FP32), None, origin, (*costs, 1.0), note)
 
 

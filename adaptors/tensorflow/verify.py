@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def refused(progress: Callable[[str], None] = lambda _: None) -> Mapping[Form, s
         found = _read(path)
         if found is None:
             found = _run_all(progress)
-            _write(path, found)
+            # Where nothing can be kept, they are run once per process.
+            with suppress(OSError):
+                _write(path, found)
         _known[path] = {form: found[form.label] for form in all_forms() if found[form.label]}
     return _known[path]
 

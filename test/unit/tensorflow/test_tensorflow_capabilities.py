@@ -117,3 +117,8 @@ def test_a_model_with_nothing_to_quantize_is_an_error_that_says_what_it_has() ->
     with pytest.raises(ModelError) as raised:
         capability_table(model_of(graph_of(lambda x: tf.exp(x))), {}, {})
     assert "Exp" in str(raised.value.hint)
+
+
+def test_it_is_told_which_ops_do_a_residual_sum() -> None:
+    assert "residual sum" in row(lambda x: x + conv(x, 4), "conv").note
+    assert not row(lambda x: conv(x, 4), "conv").note

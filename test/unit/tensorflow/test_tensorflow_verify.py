@@ -93,3 +93,10 @@ def test_another_instruction_set_is_another_machine(monkeypatch: pytest.MonkeyPa
 
 def test_forms_are_listed_once() -> None:
     assert len({form.label for form in FORMS}) == len(FORMS)
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(child: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(child / "in_a_file"))
+    assert len(verify.refused()) == 3
+    child.unlink()
+    assert len(verify.refused()) == 3
