@@ -74,7 +74,8 @@ def export_tflite(
 def carry(model: TensorFlowModel, lite: LiteModel, plan: Plan) -> Carried:
     """Find the ops of a plan in the converted model, by the nodes whose names its tensors bear.
 
-    The converter calls a tensor after the node that made it, or after all nodes it fused, the last first. A fused op
+    The converter calls a tensor after the node that made it, or after all nodes it fused, the last first, with a number
+    behind the name where a constant has it already. A fused op
     of the TensorFlow graph may be several ops there, e.g. a convolution and the residual sum it ends in. Nodes that
     only move 8-bit values in the TensorFlow graph follow what they read.
     """
@@ -83,7 +84,7 @@ def carry(model: TensorFlowModel, lite: LiteModel, plan: Plan) -> Carried:
     found: dict[str, list[LiteOp]] = {}
     static: dict[int, OpPrecision] = {}
     for op in lite.ops:
-        names = [outputs.get(op.id, op.id), *op.id.split(";")]
+        names = [outputs.get(op.id, op.id), *(_original(model, part) for part in op.id.split(";"))]
         owner = next((fusion.owner[name] for name in names if name in fusion.owner), None)
         if owner is not None:
             found.setdefault(owner.id, []).append(op)
@@ -97,6 +98,15 @@ def carry(model: TensorFlowModel, lite: LiteModel, plan: Plan) -> Carried:
     by_id = {op.id: static[op.node] for op in lite.ops if op.node in static}
     lost = [op for op in plan if not any(o.id in by_id for o in found.get(op, ()))]
     return Carried(Plan(by_id), {op: tuple(ops) for op, ops in found.items()}, tuple(lost))
+
+
+def _original(model: TensorFlowModel, name: str) -> str:
+    """The node that a tensor is called after: its name, less what the converter put behind to make it unique."""
+    known = model.graph.by_name
+    cut = name
+    while cut not in known and cut[-1:].isdigit():
+        cut = cut[:-1]
+    return cut if cut in known else name
 
 
 def _converted(model: TensorFlowModel) -> LiteModel:

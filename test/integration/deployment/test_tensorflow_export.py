@@ -12,9 +12,11 @@ from autoq.adaptors.tensorflow.export import carry, export_tflite
 from autoq.adaptors.tensorflow.fusion import find_ops
 from autoq.adaptors.tensorflow.model import TensorFlowModel
 from autoq.adaptors.tensorflow.passes import fold
+from autoq.adaptors.tensorflow_lite.convert import convert_frozen
 from autoq.adaptors.tensorflow_lite.graph import graph_of, parse
+from autoq.adaptors.tensorflow_lite.reading import load
 from autoq.adaptors.tensorflow_lite.saving import load_artifact
-from autoq.core.adaptor import RunOptions
+from autoq.core.adaptor import ModelSource, RunOptions
 from autoq.core.agreement import worst
 from autoq.core.batch import Batch
 from autoq.core.errors import TrialError
@@ -159,3 +161,16 @@ def test_a_plan_without_samples_is_a_failed_trial(cnn):
     model = replace(cnn.model, memo={})
     with pytest.raises(TrialError):
         export_tflite(model, whole(model), lambda: [], cnn.folder / "empty.tflite")
+
+
+def test_ops_are_found_where_the_converter_numbers_their_names():
+    layers = small_tf.keras.layers
+    small_tf.keras.utils.set_random_seed(0)
+    image = small_tf.keras.Input(small_tf.PICTURE, name="image")
+    x = layers.MaxPooling2D(2)(layers.Conv2D(4, 3, name="linear")(image))
+    model = model_of(small_tf.keras.Model(image, layers.Conv2D(3, 1, name="scores")(x)))
+    lite = load(ModelSource(convert_frozen(model.frozen)))
+    assert "linear/convolution" not in lite.ops_by_id
+    found = carry(model, lite, whole(model))
+    assert not found.lost
+    assert [op.id for op in found.ops["linear/convolution"]] == ["linear/convolution1"]
