@@ -20,7 +20,7 @@ from autoq.tuning.handover import FRAMEWORK_FILE
 from autoq.tuning.outcome import TuningOutcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The outcome of a job, with its files on disk.
 
@@ -35,6 +35,15 @@ class Result:
     document: ReportDocument
     framework: str
     threads: int | None
+
+    def __repr__(self) -> str:
+        """What was decided and where everything lies; the whole outcome would fill the screen."""
+        best = self.best
+        found = "fp32 is the answer"
+        if best is not None:
+            speed = f", latency {best.latency.ratio.value:.3f} of fp32" if best.latency is not None else ""
+            found = f"accepted trial {best.number}{speed}"
+        return f"<autoq.Result {self.framework}: {found}, {len(self.trials)} trials, in {self.folder}>"
 
     @property
     def accepted(self) -> bool:

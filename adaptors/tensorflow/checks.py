@@ -18,6 +18,7 @@ _NESTED = frozenset({"While", "StatelessWhile", "If", "StatelessIf", "Case", "St
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall", "XlaCallModule", "SymbolicGradient", "RemoteCall"})
 _LAYERS = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "BatchMatMulV3"})
 _HALF = {tf.float16.as_datatype_enum: "float16", tf.bfloat16.as_datatype_enum: "bfloat16"}
+_PYTHON = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 _TABLES = ("HashTable", "MutableHashTable", "LookupTable", "AnonymousHashTable", "InitializeTable")
 _QUANTIZED = (
     "Quantize",
@@ -78,6 +79,12 @@ def check_graph(proto: GraphDef, origin: str) -> None:
                 f"node '{node.name}' ({node.op}) is control flow in TensorFlow 1's form, which cannot be quantized",
                 where=origin,
                 hint="export the model again with TensorFlow 2, or for a fixed branch or number of steps",
+            )
+        if node.op in _PYTHON:
+            raise ModelError(
+                f"node '{node.name}' ({node.op}) calls back into Python, which a frozen graph cannot hold",
+                where=origin,
+                hint="write it with TensorFlow's own ops, or give the part of the model without it",
             )
         if node.op.startswith(_TABLES):
             raise ModelError(

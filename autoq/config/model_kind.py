@@ -37,6 +37,29 @@ BY_SUFFIX: Mapping[str, ModelKind] = {
 }
 """What a file is called that holds a model of one kind only."""
 
+_PYTORCH = ModelKind("a PyTorch model", ("pytorch_fx", "pytorch_eager", "pytorch_pt2e"))
+_TENSORFLOW = ModelKind("a TensorFlow model", ("tensorflow", "tensorflow_lite"))
+
+BY_CLASS: Mapping[tuple[str, str], ModelKind] = {
+    ("torch.nn.modules.module", "Module"): _PYTORCH,
+    ("torch.export.exported_program", "ExportedProgram"): _PYTORCH,
+    ("onnx.onnx_ml_pb2", "ModelProto"): BY_SUFFIX[".onnx"],
+    ("keras.src.models.model", "Model"): _KERAS,
+    ("tf_keras.src.engine.training", "Model"): _KERAS,
+    ("tensorflow.python.trackable.base", "Trackable"): _TENSORFLOW,
+    ("tensorflow.core.framework.graph_pb2", "GraphDef"): _TENSORFLOW,
+}
+"""Module and name of the class an object is of, for models handed over in Python."""
+
+
+def kinds_of_object(model: object) -> tuple[ModelKind, ...]:
+    """What a framework's own object is, told by its classes and so without importing the framework.
+
+    Several where it is several things at once, as a Keras model is on Keras's PyTorch backend.
+    """
+    names = ((kind.__module__, kind.__qualname__) for kind in type(model).__mro__)
+    return tuple(dict.fromkeys(BY_CLASS[name] for name in names if name in BY_CLASS))
+
 
 def kind_of_name(path: str) -> ModelKind | None:
     """The kind that a path's name tells; None where it tells nothing. Looks at no file."""

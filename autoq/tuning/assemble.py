@@ -12,7 +12,7 @@ from typing import Any
 from autoq.config.conflicts import MODES
 from autoq.config.data_schema import Dataloader
 from autoq.config.files import import_beside
-from autoq.config.model_kind import SAVED_MODEL
+from autoq.config.model_kind import SAVED_MODEL, kinds_of_object
 from autoq.config.rules import budget, criteria, objective, space
 from autoq.config.schema import Job
 from autoq.core.adaptor import ModelSource, RunOptions
@@ -119,6 +119,13 @@ def model_source(job: Job, parts: PythonParts = NO_PARTS) -> ModelSource:
             model = _made(section.path, section.framework, section.arguments)
         else:
             model = section.path
+    else:
+        kinds = kinds_of_object(model)
+        if kinds and not any(section.framework in (*kind.frameworks, "toy") for kind in kinds):
+            raise ConfigError(
+                f"the model handed over is {kinds[0].title}, which framework {section.framework} does not read",
+                hint=f"write framework: {' or '.join(kinds[0].frameworks)}",
+            )
     weights = job.resolve(section.weights) if section.weights is not None else None
     return ModelSource(
         model,
