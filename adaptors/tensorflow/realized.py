@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoq.adaptors.tensorflow.fusion import FusedOp, Fusion
+from autoq.adaptors.tensorflow.graph import NodeDef, attribute
 from autoq.adaptors.tensorflow.session import RunMetadata
 from autoq.core.plan import Plan
 
@@ -23,10 +24,12 @@ class ExecutedNode:
     Attributes:
         name: Its name.
         type: Its operator type.
+        fused: What its kernel does beside, in order, e.g. ``("BiasAdd", "Sum", "Relu", "Requantize")``.
     """
 
     name: str
     type: str
+    fused: tuple[str, ...] = ()
 
     @property
     def is_int8(self) -> bool:
@@ -44,8 +47,12 @@ def executed(metadata: RunMetadata) -> tuple[ExecutedNode, ...]:
     found: list[ExecutedNode] = []
     for graph in metadata.partition_graphs:
         nodes = (*graph.node, *(node for function in graph.library.function for node in function.node_def))
-        found += [ExecutedNode(node.name, node.op) for node in nodes]
+        found += [ExecutedNode(node.name, node.op, _fused(node)) for node in nodes]
     return tuple(found)
+
+
+def _fused(node: NodeDef) -> tuple[str, ...]:
+    return tuple(part.decode() for part in attribute(node, "fused_ops").list.s)
 
 
 class OwnerIndex:
@@ -67,10 +74,12 @@ class OwnerIndex:
 
 
 def realized_plan(plan: Plan, fusion: Fusion, nodes: Sequence[ExecutedNode]) -> Plan:
-    """`plan` without the ops for which no 8-bit kernel runs."""
+    """`plan` without the ops for which no 8-bit kernel runs, or one that does not do their residual sum."""
     index = OwnerIndex(fusion)
     quantized = _owners(index, (node.name for node in nodes if node.is_int8))
-    kept = {op: precision for op, precision in plan.precisions.items() if op in quantized}
+    sums = _owners(index, (node.name for node in nodes if node.is_int8 and "Sum" in node.fused))
+    summing = {op.id for op in fusion.ops if op.summand is not None}
+    kept = {op: p for op, p in plan.precisions.items() if op in (sums if op in summing else quantized)}
     return Plan(kept, plan.recipes)
 
 

@@ -115,6 +115,7 @@ def build_document(
         held_out=HeldOutResult(tuple(held_out[0]), held_out[1]) if held_out is not None else None,
         ops=tuple(description.table.ops),
         op_seconds=dict(op_seconds or {}),
+        op_notes={row.op.id: row.note for row in description.table if row.note},
         full_latencies=dict(full_latencies or {}),
         memory=dict(memory or {}),
         seconds=dict(seconds),

@@ -55,12 +55,14 @@ class OpRow:
         asked: What the plan says.
         realized: What the runtime really executes.
         seconds: Seconds of the op in fp32, if profiled.
+        note: What the capability table says of it beside, e.g. what else its kernel does.
     """
 
     op: Op
     asked: OpPrecision
     realized: OpPrecision
     seconds: float | None = None
+    note: str = ""
 
     @property
     def fallback(self) -> bool:
@@ -95,6 +97,7 @@ class ReportDocument:
         held_out: The verdict on samples the search never saw, or None.
         ops: All ops, in execution order.
         op_seconds: Seconds per op in fp32, where profiled.
+        op_notes: What the capability table says of an op beside its precisions.
         full_latencies: Careful latency of the finalists, by plan digest.
         memory: Peak inference memory in bytes, of ``fp32`` and ``best``.
         seconds: Seconds by phase.
@@ -130,6 +133,7 @@ class ReportDocument:
     strategy: str
     seed: int
     op_seconds: Mapping[str, float] = field(default_factory=dict)
+    op_notes: Mapping[str, str] = field(default_factory=dict)
     full_latencies: Mapping[str, Latency] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -167,7 +171,10 @@ class ReportDocument:
         """Per op, in execution order: what the shown trial asked for, and what was realized."""
         asked: Plan = self.shown.plan if self.shown is not None else FP32_PLAN
         realized = self.shown.realized if self.shown is not None and self.shown.realized is not None else asked
-        return tuple(OpRow(op, asked[op.id], realized[op.id], self.op_seconds.get(op.id)) for op in self.ops)
+        return tuple(
+            OpRow(op, asked[op.id], realized[op.id], self.op_seconds.get(op.id), self.op_notes.get(op.id, ""))
+            for op in self.ops
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that is strict JSON; the inverse of `from_json`."""
@@ -188,6 +195,7 @@ class ReportDocument:
             "trials": [_finite(t.to_json()) for t in self.trials],
             "ops": [[op.id, op.type] for op in self.ops],
             "op_seconds": dict(self.op_seconds),
+            "op_notes": dict(self.op_notes),
             "full_latencies": {k: _finite(v.to_json()) for k, v in self.full_latencies.items()},
             "memory": dict(self.memory),
             "seconds": dict(self.seconds),
@@ -241,6 +249,7 @@ class ReportDocument:
             held_out=HeldOutResult.from_json(held_out) if held_out else None,
             ops=tuple(Op(*op) for op in data["ops"]),
             op_seconds=data["op_seconds"],
+            op_notes=data.get("op_notes", {}),
             full_latencies={k: Latency.from_json(v) for k, v in data["full_latencies"].items()},
             memory=data["memory"],
             seconds=data["seconds"],

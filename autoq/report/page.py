@@ -102,12 +102,14 @@ class Cell:
     asked: str
     realized: str
     time: str
+    note: str
 
     @property
     def title(self) -> str:
         """All of it in one line."""
         asked = f", asked for {self.asked}" if self.fallback else ""
-        return f"{self.op} ({self.type}): {self.realized}{asked}{', ' + self.time if self.time else ''}"
+        rest = "".join(f", {text}" for text in (self.time, self.note) if text)
+        return f"{self.op} ({self.type}): {self.realized}{asked}{rest}"
 
 
 @dataclass(frozen=True)
@@ -250,9 +252,8 @@ def _cell(row: OpRow, kind: Kind, total: float) -> Cell:
     time = ""
     if row.seconds is not None and total > 0:
         time = f"{milliseconds(row.seconds)} in fp32 ({fixed(100 * row.seconds / total, 1)} %)"
-    return Cell(
-        kind.letter, kind.style, row.fallback, row.op.id, row.op.type, row.asked.label, row.realized.label, time
-    )
+    asked, realized = row.asked.label, row.realized.label
+    return Cell(kind.letter, kind.style, row.fallback, row.op.id, row.op.type, asked, realized, time, row.note)
 
 
 def _trial_row(document: ReportDocument, trial: Trial) -> TrialRow:

@@ -169,6 +169,12 @@ def test_the_map_counts_every_op_once_by_what_was_realized(maker):
     assert sum(fell for _, _, fell, _ in table) == 10
 
 
+def test_what_the_capability_table_says_of_an_op_stands_beside_it(accepted):
+    told = render(replace(accepted, op_notes={accepted.ops[0].id: "does the residual sum, too"}))
+    assert told.count("<td>does the residual sum, too</td>") == 1
+    assert "does the residual sum" not in render(accepted)
+
+
 def test_gauges_place_zero_limit_and_interval_in_order(accepted):
     (loss,) = page.losses(accepted.criteria, accepted.best.scores)
     gauge = loss.gauge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import small_tf
 from tf_plans import prepared
@@ -36,6 +38,16 @@ def test_an_op_without_a_kernel_is_left_out() -> None:
     first, *others = given.full
     nodes = [ExecutedNode(f"{first}/quantized", "_QuantizedMatMul"), *(ExecutedNode(op, "MatMul") for op in others)]
     assert list(realized_plan(given.full, given.model.fusion, nodes)) == [first]
+
+
+def test_a_convolution_whose_kernel_leaves_the_residual_sum_out_is_not_realized() -> None:
+    given = prepared(small_tf.small_resnet)
+    candidate = given.candidate(given.full)
+    summing = {op.id for op in given.model.fusion.ops if op.summand is not None}
+    assert summing
+    without = [replace(node, fused=tuple(part for part in node.fused if part != "Sum")) for node in candidate.executed]
+    realized = realized_plan(given.full, given.model.fusion, without)
+    assert set(given.full) - set(realized) == summing
 
 
 @pytest.mark.parametrize(
