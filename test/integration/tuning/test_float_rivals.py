@@ -10,6 +10,7 @@ from toy_tuner import make_tuner, tune
 
 from autoq.core.errors import ConfigError
 from autoq.core.plan import Plan
+from autoq.core.registry import ADAPTORS
 from autoq.core.trial import TrialState
 from autoq.run import run_job
 from autoq.store.repository import Store
@@ -154,6 +155,7 @@ def test_eager_stands_beside_a_compiled_baseline(tmp_path):
 def test_the_deployment_gate_exports_a_quantized_plan_where_a_rival_is_the_answer(tmp_path, monkeypatch):
     exported = []
     monkeypatch.setattr("autoq.tuning.tuner.deploy", lambda session, trial, wanted, folder: exported.append(trial))
+    monkeypatch.setitem(ADAPTORS, "toy", replace(ADAPTORS["toy"], exports=("onnx",)))
     job = toy_job.write_job(tmp_path, halved((5.0,) * 4), deployment={"runtimes": ["onnxrt"]})
     outcome = tune(job)
     assert outcome.best.plan.is_rival
