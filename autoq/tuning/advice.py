@@ -20,6 +20,11 @@ _FEW_UNITS = 0.1
 _MOST_OF_IT = 0.5
 """Few ops dominate: this share of them holds that share of the sensitivity."""
 
+_NO_GAIN = (
+    "Accuracy is not in the way: plans keep the limit, and are no gain over fp32. A larger limit or training would not "
+    "change that; another batch size, another objective or another framework may."
+)
+
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "Linear", "ConvTranspose"})
 
 
@@ -57,6 +62,8 @@ def advice(evidence: Evidence, quantized: Sequence[Unit]) -> tuple[str, ...]:
         evidence: What was measured.
         quantized: The units that the nearest plan quantizes.
     """
+    if all(score.met for score in evidence.nearest.scores):
+        return tuple(s for s in (_longer(evidence), _NO_GAIN) if s)
     said = (
         _longer(evidence),
         *_left_out(evidence, quantized),

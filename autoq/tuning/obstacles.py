@@ -62,7 +62,7 @@ class Obstacles:
         nearest: Number of the trial that came nearest, among those better than fp32 where there are any.
         best_loss: Its worst metric, with interval.
         need: What the sensitivities of `blocking` are; None without findings.
-        blocking: Worst first.
+        blocking: Worst first; empty where the nearest plan keeps the limit and only is no gain.
         advice: What would help, most promising first, each for a reason that was measured.
     """
 
@@ -126,7 +126,8 @@ def obstacles(
     values = found.values if found is not None else {}
     quantized = [u for u in space.units if not nearest.plan[u.ops[0].id].is_float]
     moves = _moves(scored, space, worst)
-    blocking = _sensitive(quantized, values, moves) or _moved(moves, nearest, space)
+    kept = all(score.met for score in nearest.scores)  # then no op's error is in the way: what lacks is the gain
+    blocking = () if kept else _sensitive(quantized, values, moves) or _moved(moves, nearest, space)
     evidence = Evidence(
         scored, space, table, criteria[worst], nearest, nearest.scores[worst], values, unfinished, calibration_samples
     )

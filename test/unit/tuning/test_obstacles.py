@@ -127,6 +127,14 @@ def test_an_error_that_is_spread_says_so():
     assert "equalization" not in said
 
 
+def test_where_the_limit_is_kept_no_op_is_in_the_way_and_no_training_is_advised():
+    values = sensitivities(op0=5.0, op1=0.5)
+    found = find([trial(1, {}, 0.005, objective=1.5), trial(2, floats(0), 0.0, objective=1.2)], [values])
+    assert found.blocking == ()
+    (said,) = found.advice
+    assert "Accuracy is not in the way" in said
+
+
 def test_what_the_rules_leave_out_is_named():
     per_tensor, dynamic = VARIANTS["per_tensor"], VARIANTS["dynamic"]
     rows = tuple(Capability(Op(f"op{i}", "Conv"), (PERCENTILE, per_tensor, dynamic, FP32)) for i in range(4))
