@@ -97,10 +97,19 @@ def _conversion_error(error: Exception, frozen: Frozen) -> ModelError:
             hint="build the recurrent layers with unroll=True and a fixed number of steps",
         )
     if ops:
+        half = _half_precision(frozen)
+        cure = "give the model in float32" if half else "replace them by others"
         return ModelError(
-            f"{frozen.origin} has ops that LiteRT lacks: {ops}",
+            f"{frozen.origin} has ops that LiteRT lacks{half}: {ops}",
             where=ops,
-            hint="replace them by others, or tune the model for framework tensorflow",
+            hint=f"{cure}, or tune the model for framework tensorflow",
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ModelError(f"{frozen.origin} cannot be converted to LiteRT: {' '.join(lines)[:300] or type(error).__name__}")
+
+
+def _half_precision(frozen: Frozen) -> str:
+    """In which half precision the model computes, in words: LiteRT has most ops in float32 only."""
+    types = {node.attr["T"].type for node in frozen.proto.node if "T" in node.attr}
+    names = [t.name for t in (tf.float16, tf.bfloat16) if t.as_datatype_enum in types]
+    return f" in {' and '.join(names)}" if names else ""

@@ -28,9 +28,9 @@ def load(source: ModelSource) -> LiteModel:
     """Read a model.
 
     Args:
-        source: A ``.tflite`` file or its bytes; else whatever the TensorFlow adaptor reads (Keras models, SavedModel
-            folders, frozen graphs, concrete functions), which is converted. ``options["signature"]`` chooses among
-            several signatures.
+        source: A ``.tflite`` file, its bytes, or a folder with one such file; else whatever the TensorFlow adaptor
+            reads (Keras models, SavedModel folders, frozen graphs, concrete functions), which is converted.
+            ``options["signature"]`` chooses among several signatures.
 
     Raises:
         ModelError: It cannot be read, converted or quantized; says why.
@@ -43,6 +43,9 @@ def load(source: ModelSource) -> LiteModel:
         path = Path(model)
         if not path.exists():
             raise ModelError("there is no such model file", where=str(path), hint="check model.path")
+        inside = sorted(path.glob("*.tflite")) if path.is_dir() and not (path / "saved_model.pb").exists() else []
+        if len(inside) == 1:
+            (path,) = inside
         if path.is_file() and (path.suffix == ".tflite" or _starts_as_tflite(path)):
             return _checked(_bytes(path), source, str(path))
     try:

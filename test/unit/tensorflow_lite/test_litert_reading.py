@@ -63,6 +63,12 @@ def test_a_file_is_known_by_its_content(cnn_file: bytes, tmp_path: Path) -> None
     assert load(ModelSource(str(path))).content == cnn_file
 
 
+def test_a_folder_with_one_file_is_that_file(cnn_file: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(cnn_file)
+    (tmp_path / "labels.txt").write_text("shirt")
+    assert load(ModelSource(tmp_path)).content == cnn_file
+
+
 def test_a_saved_model_folder_is_converted(tmp_path: Path, cnn: LiteModel, pictures: np.ndarray) -> None:
     model = small_tf.small_cnn()
     model.export(tmp_path / "saved", verbose=False)
@@ -216,6 +222,16 @@ def test_ops_that_litert_lacks_are_named() -> None:
 
     with pytest.raises(ModelError, match=r"has ops that LiteRT lacks.*MatrixInverse"):
         load(ModelSource(function))
+
+
+def test_a_model_in_half_precision_is_wanted_in_float32() -> None:
+    keras, layers = small_tf.keras, small_tf.keras.layers
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="relu", dtype="mixed_float16", name="conv")(image)
+    model = keras.Model(image, layers.GlobalAveragePooling2D(dtype="float32", name="mean")(x))
+    with pytest.raises(ModelError, match=r"ops that LiteRT lacks in float16: .*Conv2D") as caught:
+        load(ModelSource(model))
+    assert "float32" in str(caught.value)
 
 
 def test_recurrent_layers_exported_as_loops_are_told_from_missing_ops() -> None:
