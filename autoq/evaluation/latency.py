@@ -1,9 +1,9 @@
 """Latency by interleaving: every round runs every model, so that drift of the machine hits all alike.
 
 What is measured is a model in service, whose weights and buffers lie in the processor's caches as far as they fit. The
-model that ran before has driven them out, so each timing follows an untimed run of the same model. Without it, small
-models look slower than they are: an int8 ResNet18 (11 MB of weights) took 9.8 ms behind other models and 8.7 behind
-itself, fp32 30.7 and 29.1.
+model that ran before has driven them out, so each timing follows an untimed run of the same model. One such run is a
+compromise with the time it takes. In turns with fp32 in one process, medians of 25 rounds, an int8 ResNet18 (11 MB of
+weights, one thread) took 9.5 ms behind no run of its own, 9.3 behind one and 8.5 behind five, fp32 30.4 ms behind any.
 """
 
 from __future__ import annotations
